@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cpu/backend_cpu.h"
+
+#include "kernels/host_memory.h"
+
+namespace suffice {
+
+const Backend& CpuBackend() {
+  static const Backend backend = [] {
+    Backend table = HostBackend("cpu");
+    table.describe = [](const Context& context) { return fmt::format("cpu {}", NameOf(context.isa())); };
+    return table;
+  }();
+  return backend;
+}
+
+}  // namespace suffice

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: Apache-2.0
+// The version, in the one translation unit that a new commit recompiles.
+#pragma once
+
+#include <string_view>
+
+namespace suffice {
+
+std::string_view Version();      // "0.1.0"
+std::string_view VersionFull();  // "0.1.0+1a2b3c4" in a git checkout
+
+}  // namespace suffice
