@@ -86,7 +86,7 @@ struct SelectParams {
 
   SelectRule rule = SelectRule::kHybrid;
   SelectSetting setting;  // of every head, unless:
-  View settings;          // (H, 2) i32: k_ppm, p_ppm of each head; optional
+  View settings;          // (H, 2) i32: k_ppm, p_ppm of each head, clamped into range; optional
 
   // Pinned, if allowed: blocks meeting key tokens [pin_begin, pin_end), and those within `window`
   // tokens of the query block's token range shifted by N_k - N_q (0 = the diagonal, -1 = none).
