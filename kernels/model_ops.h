@@ -2,8 +2,8 @@
 // The operations of a diffusion transformer apart from attention, forward and backward.
 //
 // Activations and weights are bf16 or fp32 (one dtype per call unless a line says otherwise);
-// statistics and gradients of parameters are fp32. Sums are fp32 or wider, in an order that does not
-// depend on the number of threads. "accumulate" adds to what is there instead of overwriting.
+// statistics and gradients of parameters are fp32. Sums are fp32 or wider, in an order that does
+// not depend on the number of threads. "accumulate" adds to what is there instead of overwriting.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +15,19 @@ namespace suffice {
 enum class Activation : uint8_t { kNone, kGeluTanh, kSilu };
 
 // out = act(a b + bias), then residual + gate * that.
-// a (M, K), b (K, N): either may be a transposed view (a weight (N, K) is passed transposed), one of
-// its two strides being 1. The three products of a layer are all this operation:
+// a (M, K), b (K, N): either may be a transposed view (a weight (N, K) is passed transposed), one
+// of its two strides being 1. The three products of a layer are all this operation:
 //   y = x W^T + bias    dx = dy W    dW += dy^T x
 struct LinearParams {
   View a, b;
-  View bias;              // (N) fp32 or the dtype of a; optional
+  View bias;  // (N) fp32 or the dtype of a; optional
   Activation activation = Activation::kNone;
-  View pre_activation;    // (M, N) dtype of out: a b + bias, kept for the backward pass; optional, out
-  View gate;              // (G, N) dtype of a, M a multiple of G: row r uses gate row r / (M / G); optional
-  View residual;          // (M, N) dtype of out; goes with gate or alone; may be `out` itself
-  View ungated;           // (M, N) dtype of out: act(a b + bias), kept for d_gate; optional, out
-  View out;               // (M, N) dtype of a, or fp32
+  View
+      pre_activation;  // (M, N) dtype of out: a b + bias, kept for the backward pass; optional, out
+  View gate;      // (G, N) dtype of a, M a multiple of G: row r uses gate row r / (M / G); optional
+  View residual;  // (M, N) dtype of out; goes with gate or alone; may be `out` itself
+  View ungated;   // (M, N) dtype of out: act(a b + bias), kept for d_gate; optional, out
+  View out;       // (M, N) dtype of a, or fp32
   bool accumulate = false;  // out += ...; only without activation, gate and residual
 };
 
@@ -62,9 +63,9 @@ struct NormModulateParams {
 };
 struct NormModulateBackwardParams {
   View x, scale, mean, rstd;
-  View dy;                  // (M, D)
-  View dx;                  // (M, D), out
-  View d_scale, d_shift;    // (G, D) fp32, accumulated, any row stride; optional
+  View dy;                // (M, D)
+  View dx;                // (M, D), out
+  View d_scale, d_shift;  // (G, D) fp32, accumulated, any row stride; optional
   bool accumulate_dx = false;
 };
 
@@ -72,11 +73,11 @@ struct NormModulateBackwardParams {
 // 3-D RoPE angles (optional), block means of the result (optional). Pairs (2i, 2i + 1) rotate by
 // cos, sin (N, D / 2). The mean is over the *rounded* output, as PoolParams would give.
 struct QkSide {
-  View in;       // (B, N, H, D), D contiguous: a slice of the fused projection
-  View weight;   // (D) fp32 or dtype of in; optional (then no normalisation)
-  View out;      // (B, H, N, D), out
-  View pooled;   // (B, H, ceil(N / block), D) fp32, out; optional
-  View rrms;     // (B, H, N) fp32: 1 / rms, out; required with weight
+  View in;      // (B, N, H, D), D contiguous: a slice of the fused projection
+  View weight;  // (D) fp32 or dtype of in; optional (then no normalisation)
+  View out;     // (B, H, N, D), out
+  View pooled;  // (B, H, ceil(N / block), D) fp32, out; optional
+  View rrms;    // (B, H, N) fp32: 1 / rms, out; required with weight
   int block = 128;
 };
 struct QkNormRopePoolParams {
@@ -141,9 +142,9 @@ struct SiluParams {
 
 // loss[g] = mean over group g of (x - y)^2; d_x = 2 (x - y) * weight / elements of all groups.
 struct MseParams {
-  View x, y;   // (G, n)
-  View loss;   // (G) fp32, out
-  View d_x;    // (G, n) dtype of x; optional, out
+  View x, y;  // (G, n)
+  View loss;  // (G) fp32, out
+  View d_x;   // (G, n) dtype of x; optional, out
   float weight = 1.0f;
 };
 
@@ -154,7 +155,8 @@ struct SumSquaresParams {
   bool accumulate = true;
 };
 
-// out[i] = the normal deviate at (seed, stream, offset + i) (lib/base/philox.h), rounded to out's dtype.
+// out[i] = the normal deviate at (seed, stream, offset + i) (lib/base/philox.h), rounded to out's
+// dtype.
 struct NormalFillParams {
   View out;
   uint64_t seed = 0;
@@ -167,18 +169,18 @@ struct FillParams {
   float value = 0.0f;
 };
 
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with fp32 masters, gradient clipping by the global
-// norm, an exponential moving average, and the rounded copy that the model computes with.
+// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with fp32 masters, gradient clipping by the
+// global norm, an exponential moving average, and the rounded copy that the model computes with.
 struct AdamWParams {
-  View master, m, v;   // fp32, contiguous, equal sizes
-  View grad;           // fp32
-  View compute;        // bf16 or fp32 copy, out; optional
-  View ema;            // fp32, ema = decay * ema + (1 - decay) * master; optional
+  View master, m, v;     // fp32, contiguous, equal sizes
+  View grad;             // fp32
+  View compute;          // bf16 or fp32 copy, out; optional
+  View ema;              // fp32, ema = decay * ema + (1 - decay) * master; optional
   View grad_square_sum;  // (1) fp32, over all parameters; with clip_norm > 0
   float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
-  float clip_norm = 0;   // 0: none
+  float clip_norm = 0;  // 0: none
   float ema_decay = 0;
-  int64_t step = 1;      // from 1: bias correction
+  int64_t step = 1;  // from 1: bias correction
 };
 
 }  // namespace suffice

@@ -8,7 +8,9 @@ namespace suffice {
 const Backend& CpuBackend() {
   static const Backend backend = [] {
     Backend table = HostBackend("cpu");
-    table.describe = [](const Context& context) { return fmt::format("cpu {}", NameOf(context.isa())); };
+    table.describe = [](const Context& context) {
+      return fmt::format("cpu {}", NameOf(context.isa()));
+    };
     return table;
   }();
   return backend;

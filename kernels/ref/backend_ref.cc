@@ -2,12 +2,14 @@
 #include "kernels/ref/backend_ref.h"
 
 #include "kernels/host_memory.h"
+#include "kernels/ref/attention_ref.h"
 
 namespace suffice {
 
 const Backend& RefBackend() {
   static const Backend backend = [] {
     Backend table = HostBackend("ref");
+    AddAttentionRef(table);
     return table;
   }();
   return backend;
