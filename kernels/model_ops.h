@@ -2,8 +2,11 @@
 // The operations of a diffusion transformer apart from attention, forward and backward.
 //
 // Activations and weights are bf16 or fp32 (one dtype per call unless a line says otherwise);
-// statistics and gradients of parameters are fp32. Sums are fp32 or wider, in an order that does not
-// depend on the number of threads. "accumulate" adds to what is there instead of overwriting.
+// statistics and gradients of parameters are fp32. Sums are fp32 or wider, in an order that does
+// not depend on the number of threads. "accumulate" adds to what is there instead of overwriting.
+//
+// A matrix (M, N) may have any row stride and has its last axis contiguous; other operands are
+// contiguous unless a line says otherwise. kernels/model_ops_check.h says no to anything else.
 #pragma once
 
 #include <cstdint>
@@ -15,18 +18,20 @@ namespace suffice {
 enum class Activation : uint8_t { kNone, kGeluTanh, kSilu };
 
 // out = act(a b + bias), then residual + gate * that.
-// a (M, K), b (K, N): either may be a transposed view (a weight (N, K) is passed transposed), one of
-// its two strides being 1. The three products of a layer are all this operation:
+// a (M, K), b (K, N): either may be a transposed view (a weight (N, K) is passed transposed), one
+// of its two strides being 1. The three products of a layer are all this operation:
 //   y = x W^T + bias    dx = dy W    dW += dy^T x
 struct LinearParams {
   View a, b;
-  View bias;              // (N) fp32 or the dtype of a; optional
+  View bias;  // (N) fp32 or the dtype of a; optional
   Activation activation = Activation::kNone;
-  View pre_activation;    // (M, N) dtype of out: a b + bias, kept for the backward pass; optional, out
-  View gate;              // (G, N) dtype of a, M a multiple of G: row r uses gate row r / (M / G); optional
-  View residual;          // (M, N) dtype of out; goes with gate or alone; may be `out` itself
-  View ungated;           // (M, N) dtype of out: act(a b + bias), kept for d_gate; optional, out
-  View out;               // (M, N) dtype of a, or fp32
+  View
+      pre_activation;  // (M, N) dtype of out: a b + bias, kept for the backward pass; optional, out
+  View gate;           // (G, N) dtype of a, M a multiple of G: row r uses gate row r / (M / G);
+                       // optional, goes with residual
+  View residual;       // (M, N) dtype of out; with gate or alone; may be `out` itself
+  View ungated;        // (M, N) dtype of out: act(a b + bias), kept for d_gate; optional, out
+  View out;            // (M, N) dtype of a, or fp32
   bool accumulate = false;  // out += ...; only without activation, gate and residual
 };
 
@@ -55,16 +60,16 @@ struct SumRowsParams {
 // (adaLN of DiT, arXiv 2212.09748, section 3.2). Scale and shift are rows per sample.
 struct NormModulateParams {
   View x;             // (M, D)
-  View scale, shift;  // (G, D) of x's dtype, M a multiple of G, any row stride; both or neither
+  View scale, shift;  // (G, D) of x's dtype or fp32, M a multiple of G; both or neither
   View y;             // (M, D), out
   View mean, rstd;    // (M) fp32, out
   float eps = 1e-6f;
 };
 struct NormModulateBackwardParams {
   View x, scale, mean, rstd;
-  View dy;                  // (M, D)
-  View dx;                  // (M, D), out
-  View d_scale, d_shift;    // (G, D) fp32, accumulated, any row stride; optional
+  View dy;                // (M, D)
+  View dx;                // (M, D), out
+  View d_scale, d_shift;  // (G, D) fp32, accumulated; optional, with scale
   bool accumulate_dx = false;
 };
 
@@ -72,11 +77,11 @@ struct NormModulateBackwardParams {
 // 3-D RoPE angles (optional), block means of the result (optional). Pairs (2i, 2i + 1) rotate by
 // cos, sin (N, D / 2). The mean is over the *rounded* output, as PoolParams would give.
 struct QkSide {
-  View in;       // (B, N, H, D), D contiguous: a slice of the fused projection
-  View weight;   // (D) fp32 or dtype of in; optional (then no normalisation)
-  View out;      // (B, H, N, D), out
-  View pooled;   // (B, H, ceil(N / block), D) fp32, out; optional
-  View rrms;     // (B, H, N) fp32: 1 / rms, out; required with weight
+  View in;      // (B, N, H, D), D contiguous: a slice of the fused projection
+  View weight;  // (D) fp32 or dtype of in; optional (then no normalisation)
+  View out;     // (B, H, N, D), out
+  View pooled;  // (B, H, ceil(N / block), D) fp32, out; optional
+  View rrms;    // (B, H, N) fp32: 1 / rms, out; required with weight
   int block = 128;
 };
 struct QkNormRopePoolParams {
@@ -95,7 +100,8 @@ struct QkNormRopeBackwardParams {
   View cos, sin;
 };
 
-// out[r] = table[ids[r]]; the backward pass adds rows of d_out to d_table in ascending r.
+// out[r] = table[ids[r]], zeros for an id outside the table; the backward pass adds rows of d_out
+// to d_table in ascending r.
 struct EmbedParams {
   View table;  // (V, D)
   View ids;    // (R) i32 in [0, V)
@@ -113,8 +119,8 @@ struct TimeFeaturesParams {
   View out;  // (R, D), D even
 };
 
-// Video <-> tokens. video (B, C, F, Y, X) of any strides; patches of (pf, py, px);
-// tokens (B, N, pf * py * px * C), N = (F / pf) * (Y / py) * (X / px), values in the order
+// Video <-> tokens, bf16 or fp32 each. video (B, C, F, Y, X) of any strides; patches of (pf, py,
+// px); tokens (B, N, pf * py * px * C), N = (F / pf) * (Y / py) * (X / px), values in the order
 // (pf, py, px, C). `order` (N) i32 gives the raster index of each token: token n is patch order[n].
 struct PatchifyParams {
   View video;
@@ -127,23 +133,24 @@ struct PatchifyParams {
 // out = alpha * x + beta * y elementwise; dtypes may differ; out may be x or y; y empty: a cast and
 // scale. `alphas`, `betas` (G) fp32 give each of G equal parts its own factors.
 struct AxpbyParams {
-  View x, y, out;  // equal shapes; contiguous, or 2-D (M, N) with any row stride
+  View x, y, out;  // equal sizes if all are contiguous, else matrices of equal shapes
   float alpha = 1.0f;
   float beta = 0.0f;
-  View alphas, betas;  // optional; multiply alpha, beta
+  View alphas, betas;  // optional; multiply alpha, beta; G divides the rows of matrices
 };
 
-// out = silu(x), or with dy: dx = dy * silu'(x) into out.
+// out = silu(x), or with dy: dx = dy * silu'(x) into out, which may be dy.
 struct SiluParams {
-  View x, out;
-  View dy;  // optional
+  View x, out;  // equal sizes, contiguous
+  View dy;      // optional
 };
 
-// loss[g] = mean over group g of (x - y)^2; d_x = 2 (x - y) * weight / elements of all groups.
+// loss[g] = mean over group g of (x - y)^2; d_x = 2 (x - y) * weight / elements of all groups, the
+// gradient of weight * mean over g of loss[g].
 struct MseParams {
-  View x, y;   // (G, n)
-  View loss;   // (G) fp32, out
-  View d_x;    // (G, n) dtype of x; optional, out
+  View x, y;  // (G, n); dtypes may differ
+  View loss;  // (G) fp32, out
+  View d_x;   // (G, n) dtype of x; optional, out
   float weight = 1.0f;
 };
 
@@ -154,7 +161,8 @@ struct SumSquaresParams {
   bool accumulate = true;
 };
 
-// out[i] = the normal deviate at (seed, stream, offset + i) (lib/base/philox.h), rounded to out's dtype.
+// out[i] = the normal deviate at (seed, stream, offset + i) (lib/base/philox.h), rounded to out's
+// dtype.
 struct NormalFillParams {
   View out;
   uint64_t seed = 0;
@@ -163,22 +171,22 @@ struct NormalFillParams {
 };
 
 struct FillParams {
-  View out;
+  View out;  // contiguous, or a matrix
   float value = 0.0f;
 };
 
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with fp32 masters, gradient clipping by the global
-// norm, an exponential moving average, and the rounded copy that the model computes with.
+// AdamW (Loshchilov and Hutter, arXiv 1711.05101) with fp32 masters, gradient clipping by the
+// global norm, an exponential moving average, and the rounded copy that the model computes with.
 struct AdamWParams {
-  View master, m, v;   // fp32, contiguous, equal sizes
-  View grad;           // fp32
-  View compute;        // bf16 or fp32 copy, out; optional
-  View ema;            // fp32, ema = decay * ema + (1 - decay) * master; optional
+  View master, m, v;     // fp32, contiguous, equal sizes
+  View grad;             // fp32
+  View compute;          // bf16 or fp32 copy, out; optional
+  View ema;              // fp32, ema = decay * ema + (1 - decay) * master; optional
   View grad_square_sum;  // (1) fp32, over all parameters; with clip_norm > 0
   float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
-  float clip_norm = 0;   // 0: none
+  float clip_norm = 0;  // 0: none
   float ema_decay = 0;
-  int64_t step = 1;      // from 1: bias correction
+  int64_t step = 1;  // from 1: bias correction
 };
 
 }  // namespace suffice
