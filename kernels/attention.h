@@ -2,10 +2,11 @@
 // Block-sparse attention: pool, select, attend, attend_backward (design: README, "Block-sparse
 // attention, defined once"; method: SpargeAttention2, arXiv 2602.13515, section 3, Eq. 9).
 //
-// Letters, as in the paper: q (B, H, N_q, D); k, v (B, H_kv, N_k, D), H a multiple of H_kv, query head
-// h reads key head h / (H / H_kv); b_q x b_k tokens a block; T_q = ceil(N_q / b_q), T_k = ceil(N_k / b_k);
-// the last block of either may be partial. Causal: query t sees the keys <= t + N_k - N_q.
-// q, k, v, o and their gradients are bf16 or fp32, all of one dtype, any strides with D contiguous.
+// Letters, as in the paper: q (B, H, N_q, D); k, v (B, H_kv, N_k, D), H a multiple of H_kv, query
+// head h reads key head h / (H / H_kv); b_q x b_k tokens a block; T_q = ceil(N_q / b_q), T_k =
+// ceil(N_k / b_k); the last block of either may be partial. Causal: query t sees the keys <= t +
+// N_k - N_q. q, k, v, o and their gradients are bf16 or fp32, all of one dtype, any strides with D
+// contiguous.
 #pragma once
 
 #include <cstdint>
@@ -60,8 +61,8 @@ struct SelectSetting {
   bool operator==(const SelectSetting&) const = default;
 };
 
-// Compressed lists of kept blocks. Ids ascend within a row. `ptr` holds rows + 1 offsets into `ids`,
-// whose capacity is the number of all blocks; entries at and after ptr[rows] are never read.
+// Compressed lists of kept blocks. Ids ascend within a row. `ptr` holds rows + 1 offsets into
+// `ids`, whose capacity is the number of all blocks; entries at and after ptr[rows] are never read.
 struct BlockLists {
   View ptr;  // (rows + 1) i64
   View ids;  // (capacity) u16; T_q, T_k <= 65,536
@@ -85,7 +86,7 @@ struct SelectParams {
 
   SelectRule rule = SelectRule::kHybrid;
   SelectSetting setting;  // of every head, unless:
-  View settings;          // (H, 2) i32: k_ppm, p_ppm of each head; optional
+  View settings;          // (H, 2) i32: k_ppm, p_ppm of each head, clamped into range; optional
 
   // Pinned, if allowed: blocks meeting key tokens [pin_begin, pin_end), and those within `window`
   // tokens of the query block's token range shifted by N_k - N_q (0 = the diagonal, -1 = none).
@@ -99,8 +100,8 @@ struct SelectParams {
 };
 
 // Step 4. o = softmax(scale * q k^T over the kept blocks) v, and lse its natural-log normaliser.
-// A query with no allowed key in its kept blocks gives o = 0, lse = -inf. No lists: dense attention,
-// by the same kernel with every allowed block kept.
+// A query with no allowed key in its kept blocks gives o = 0, lse = -inf. No lists: dense
+// attention, by the same kernel with every allowed block kept.
 struct AttendParams {
   View q, k, v;
   View o;    // (B, H, N_q, D), dtype of q, out
@@ -111,13 +112,14 @@ struct AttendParams {
   AttentionMask mask;
 };
 
-// Step 5. The gradient of step 4 with the mask held constant. Deterministic: dq by row lists, dk and
-// dv by column lists, no atomics. Gradients are overwritten, all of them (a key block that no query
-// keeps gets zeros; so does a query with lse = -inf). Heads sharing a key head are summed in order.
+// Step 5. The gradient of step 4 with the mask held constant. Deterministic: dq by row lists, dk
+// and dv by column lists, no atomics. Gradients are overwritten, all of them (a key block that no
+// query keeps gets zeros; so does a query with lse = -inf). Heads sharing a key head are summed in
+// order.
 struct AttendBackwardParams {
-  View q, k, v, o, lse;  // what AttendParams took and gave
-  View d_o;              // (B, H, N_q, D)
-  View dq, dk, dv;       // shapes of q, k, v; dtype of q, out
+  View q, k, v, o, lse;      // what AttendParams took and gave
+  View d_o;                  // (B, H, N_q, D)
+  View dq, dk, dv;           // shapes of q, k, v; dtype of q, out
   BlockLists rows, columns;  // both or neither (dense)
   float scale = 0.0f;
   BlockSize block;

@@ -19,8 +19,9 @@ namespace suffice {
 
 class Context;
 
-// One operation of one backend. `supports` gives the reason why not, or nothing. `run` is asynchronous
-// on the context's stream, allocates nothing, and may use `workspace_bytes` bytes at `workspace`.
+// One operation of one backend. `supports` gives the reason why not, or nothing. `run` is
+// asynchronous on the context's stream, allocates nothing, and may use `workspace_bytes` bytes at
+// `workspace`.
 template <class Params>
 struct Operation {
   std::optional<std::string> (*supports)(const Context&, const Params&) = nullptr;
@@ -39,7 +40,7 @@ struct Backend {
   void* (*alloc)(Context&, size_t bytes);  // 64-byte aligned at least; throws kDevice when short
   void (*free)(Context&, void*);
   void (*copy)(Context&, void* to, DeviceKind to_kind, const void* from, DeviceKind from_kind,
-               size_t bytes);              // in stream order; host memory may be reused on return
+               size_t bytes);  // in stream order; host memory may be reused on return
   void* (*alloc_pinned)(Context&, size_t bytes);
   void (*free_pinned)(Context&, void*);
   void (*synchronize)(Context&);
@@ -82,7 +83,8 @@ struct ContextOptions {
   int device = 0;
 };
 
-// Throws kDevice when the backend or instruction set asked for cannot be used here, with the reason.
+// Throws kDevice when the backend or instruction set asked for cannot be used here, with the
+// reason.
 class Context {
  public:
   explicit Context(const ContextOptions& options);
@@ -97,9 +99,9 @@ class Context {
   CpuIsa isa() const { return isa_; }
   std::string Describe() const { return backend_->describe(*this); }  // "cpu avx512bf16"
 
-  // Runs an operation: its workspace comes from the context's arena, which grows to the largest need
-  // and is shared by all operations in stream order. Throws kDevice with the reason when the backend
-  // does not support the parameters; nothing falls back.
+  // Runs an operation: its workspace comes from the context's arena, which grows to the largest
+  // need and is shared by all operations in stream order. Throws kDevice with the reason when the
+  // backend does not support the parameters; nothing falls back.
   template <class Params>
   void Run(const Params& params);
   template <class Params>
@@ -125,11 +127,11 @@ struct OperationTraits;
 std::vector<const Backend*> Backends();
 void RegisterBackend(const Backend* backend);
 
-#define SUFFICE_OPERATION(Params, member)                                          \
-  template <>                                                                     \
-  struct OperationTraits<Params> {                                                \
-    static constexpr Operation<Params> Backend::*kMember = &Backend::member;      \
-    static constexpr const char* kName = #member;                                 \
+#define SUFFICE_OPERATION(Params, member)                                    \
+  template <>                                                                \
+  struct OperationTraits<Params> {                                           \
+    static constexpr Operation<Params> Backend::*kMember = &Backend::member; \
+    static constexpr const char* kName = #member;                            \
   }
 SUFFICE_OPERATION(PoolParams, pool);
 SUFFICE_OPERATION(SelectParams, select);

@@ -2,6 +2,7 @@
 #include "kernels/ref/backend_ref.h"
 
 #include "kernels/host_memory.h"
+#include "kernels/ref/attention_ref.h"
 #include "kernels/ref/model_ops_ref.h"
 
 namespace suffice {
@@ -10,6 +11,7 @@ const Backend& RefBackend() {
   static const Backend backend = [] {
     Backend table = HostBackend("ref");
     AddModelOpsRef(table);
+    AddAttentionRef(table);
     return table;
   }();
   return backend;

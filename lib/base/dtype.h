@@ -10,7 +10,20 @@
 
 namespace suffice {
 
-enum class DType : uint8_t { kF32, kF64, kF16, kBF16, kI8, kI16, kI32, kI64, kU8, kU16, kU32, kU64 };
+enum class DType : uint8_t {
+  kF32,
+  kF64,
+  kF16,
+  kBF16,
+  kI8,
+  kI16,
+  kI32,
+  kI64,
+  kU8,
+  kU16,
+  kU32,
+  kU64
+};
 
 size_t SizeOf(DType dtype);
 std::string_view NameOf(DType dtype);  // "f32", "bf16", "u8", ...
@@ -40,17 +53,31 @@ void ToFloat(const BFloat16* in, float* out, size_t count);
 float HalfToFloat(uint16_t bits);  // IEEE binary16, exact
 
 template <class T>
-constexpr DType kDTypeOf = [] { static_assert(sizeof(T) == 0, "no DType for this type"); return DType::kF32; }();
-template <> inline constexpr DType kDTypeOf<float> = DType::kF32;
-template <> inline constexpr DType kDTypeOf<double> = DType::kF64;
-template <> inline constexpr DType kDTypeOf<BFloat16> = DType::kBF16;
-template <> inline constexpr DType kDTypeOf<int8_t> = DType::kI8;
-template <> inline constexpr DType kDTypeOf<int16_t> = DType::kI16;
-template <> inline constexpr DType kDTypeOf<int32_t> = DType::kI32;
-template <> inline constexpr DType kDTypeOf<int64_t> = DType::kI64;
-template <> inline constexpr DType kDTypeOf<uint8_t> = DType::kU8;
-template <> inline constexpr DType kDTypeOf<uint16_t> = DType::kU16;
-template <> inline constexpr DType kDTypeOf<uint32_t> = DType::kU32;
-template <> inline constexpr DType kDTypeOf<uint64_t> = DType::kU64;
+constexpr DType kDTypeOf = [] {
+  static_assert(sizeof(T) == 0, "no DType for this type");
+  return DType::kF32;
+}();
+template <>
+inline constexpr DType kDTypeOf<float> = DType::kF32;
+template <>
+inline constexpr DType kDTypeOf<double> = DType::kF64;
+template <>
+inline constexpr DType kDTypeOf<BFloat16> = DType::kBF16;
+template <>
+inline constexpr DType kDTypeOf<int8_t> = DType::kI8;
+template <>
+inline constexpr DType kDTypeOf<int16_t> = DType::kI16;
+template <>
+inline constexpr DType kDTypeOf<int32_t> = DType::kI32;
+template <>
+inline constexpr DType kDTypeOf<int64_t> = DType::kI64;
+template <>
+inline constexpr DType kDTypeOf<uint8_t> = DType::kU8;
+template <>
+inline constexpr DType kDTypeOf<uint16_t> = DType::kU16;
+template <>
+inline constexpr DType kDTypeOf<uint32_t> = DType::kU32;
+template <>
+inline constexpr DType kDTypeOf<uint64_t> = DType::kU64;
 
 }  // namespace suffice

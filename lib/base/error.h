@@ -36,9 +36,9 @@ class Error : public std::runtime_error {
 };
 
 // throw DataError("{}: shape {}, the config wants {}", path, found, wanted);
-#define SUFFICE_DEFINE_ERROR(Name, kCode)                               \
-  template <class... Args>                                             \
-  [[nodiscard]] Error Name(fmt::format_string<Args...> format, Args&&... args) { \
+#define SUFFICE_DEFINE_ERROR(Name, kCode)                                            \
+  template <class... Args>                                                           \
+  [[nodiscard]] Error Name(fmt::format_string<Args...> format, Args&&... args) {     \
     return Error(ExitCode::kCode, fmt::format(format, std::forward<Args>(args)...)); \
   }
 SUFFICE_DEFINE_ERROR(RunError, kFailed)
@@ -60,8 +60,8 @@ namespace internal {
 }  // namespace suffice
 
 // For our own bugs, never for what a user gave: aborts and names the place.
-#define SUFFICE_CHECK(condition)                                                \
-  ((condition) ? static_cast<void>(0)                                           \
+#define SUFFICE_CHECK(condition)      \
+  ((condition) ? static_cast<void>(0) \
                : ::suffice::internal::CheckFailure(#condition, __FILE__, __LINE__))
 #ifdef SUFFICE_DCHECKS
 #define SUFFICE_DCHECK(condition) SUFFICE_CHECK(condition)

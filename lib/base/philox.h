@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counter-based random numbers: Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as
-// 1, 2, 3" (SC 2011), keyed by (seed, stream) and indexed by a counter. The value at an index does
-// not depend on who computes it, so noise is the same on every backend and with any number of threads.
+// Counter-based random numbers: Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy
+// as 1, 2, 3" (SC 2011), keyed by (seed, stream) and indexed by a counter. The value at an index
+// does not depend on who computes it, so noise is the same on every backend and with any number of
+// threads.
 //
-// Normal deviates come from the inverse distribution function, by Giles' single-precision polynomial
-// for erfinv ("Approximating the erfinv function", GPU Computing Gems, 2011) over a logarithm that is
-// a polynomial too. Every multiply-add is an explicit fma, so the bits are the same everywhere.
+// Normal deviates come from the inverse distribution function, by Giles' single-precision
+// polynomial for erfinv ("Approximating the erfinv function", GPU Computing Gems, 2011) over a
+// logarithm that is a polynomial too. Every multiply-add is an explicit fma, so the bits are the
+// same everywhere.
 #pragma once
 
 #include <array>
@@ -16,7 +18,15 @@
 namespace suffice {
 
 // Streams name independent uses of one seed.
-enum class Stream : uint32_t { kNoise = 1, kTime = 2, kData = 3, kInit = 4, kSplit = 5, kDropout = 6, kTest = 7 };
+enum class Stream : uint32_t {
+  kNoise = 1,
+  kTime = 2,
+  kData = 3,
+  kInit = 4,
+  kSplit = 5,
+  kDropout = 6,
+  kTest = 7
+};
 
 inline std::array<uint32_t, 4> Philox(uint64_t seed, uint32_t stream, uint64_t index) {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
@@ -69,7 +79,8 @@ inline float StatedLog(float x) {
 
 // The standard normal deviate whose distribution function is u = UniformFromBits(bits).
 inline float NormalFromBits(uint32_t bits) {
-  const float x = static_cast<float>(static_cast<int32_t>(2 * (bits >> 9) + 1) - (1 << 23)) * 0x1p-23f;
+  const float x =
+      static_cast<float>(static_cast<int32_t>(2 * (bits >> 9) + 1) - (1 << 23)) * 0x1p-23f;
   const float w = -StatedLog((1.0f - x) * (1.0f + x));
   float p;
   if (w < 5.0f) {

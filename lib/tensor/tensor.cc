@@ -32,25 +32,41 @@ HostArray HostArray::Cast(DType wanted) const {
   if (wanted == DType::kBF16) {
     const HostArray wide = Cast(DType::kF32);
     HostArray result(wanted, shape_);
-    ToBFloat16(wide.values<float>().data(), result.values<BFloat16>().data(), wide.values<float>().size());
+    ToBFloat16(wide.values<float>().data(), result.values<BFloat16>().data(),
+               wide.values<float>().size());
     return result;
   }
   SUFFICE_CHECK(wanted == DType::kF32);
   HostArray result(wanted, shape_);
   switch (dtype_) {
-    case DType::kBF16: Widen<BFloat16>(*this, result); break;
-    case DType::kF64: Widen<double>(*this, result); break;
-    case DType::kU8: Widen<uint8_t>(*this, result); break;
-    case DType::kI8: Widen<int8_t>(*this, result); break;
-    case DType::kI16: Widen<int16_t>(*this, result); break;
-    case DType::kI32: Widen<int32_t>(*this, result); break;
-    case DType::kI64: Widen<int64_t>(*this, result); break;
+    case DType::kBF16:
+      Widen<BFloat16>(*this, result);
+      break;
+    case DType::kF64:
+      Widen<double>(*this, result);
+      break;
+    case DType::kU8:
+      Widen<uint8_t>(*this, result);
+      break;
+    case DType::kI8:
+      Widen<int8_t>(*this, result);
+      break;
+    case DType::kI16:
+      Widen<int16_t>(*this, result);
+      break;
+    case DType::kI32:
+      Widen<int32_t>(*this, result);
+      break;
+    case DType::kI64:
+      Widen<int64_t>(*this, result);
+      break;
     case DType::kF16: {
       const auto* bits = reinterpret_cast<const uint16_t*>(data_.data());
       for (float& x : result.values<float>()) x = HalfToFloat(*bits++);
       break;
     }
-    default: SUFFICE_CHECK(!"no conversion between these types");
+    default:
+      SUFFICE_CHECK(!"no conversion between these types");
   }
   return result;
 }
@@ -65,8 +81,8 @@ struct Tensor::Storage {
 };
 
 Tensor::Tensor(Context& context, DType dtype, const Shape& shape)
-    : storage_(std::make_shared<Storage>(
-          context, static_cast<size_t>(shape.elements()) * SizeOf(dtype))),
+    : storage_(std::make_shared<Storage>(context,
+                                         static_cast<size_t>(shape.elements()) * SizeOf(dtype))),
       view_(ContiguousView(storage_->memory, dtype, shape, context.device())) {}
 
 Tensor Tensor::Zeros(Context& context, DType dtype, const Shape& shape) {
@@ -83,7 +99,8 @@ HostArray Tensor::ToHost() const {
   SUFFICE_CHECK(view_.contiguous());
   HostArray array(dtype(), shape());
   Context& c = context();
-  c.backend().copy(c, array.data(), DeviceKind::kHost, view_.data, view_.device.kind, array.bytes());
+  c.backend().copy(c, array.data(), DeviceKind::kHost, view_.data, view_.device.kind,
+                   array.bytes());
   c.backend().synchronize(c);
   return array;
 }
@@ -91,7 +108,8 @@ HostArray Tensor::ToHost() const {
 void Tensor::CopyFromHost(const HostArray& array) {
   SUFFICE_CHECK(view_.contiguous() && array.dtype() == dtype() && array.shape() == shape());
   Context& c = context();
-  c.backend().copy(c, view_.data, view_.device.kind, array.data(), DeviceKind::kHost, array.bytes());
+  c.backend().copy(c, view_.data, view_.device.kind, array.data(), DeviceKind::kHost,
+                   array.bytes());
 }
 
 Context& Tensor::context() const {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owning arrays. A Tensor owns device memory through a context's backend; a HostArray owns plain host
-// memory, which is what files are read into and written from.
+// Owning arrays. A Tensor owns device memory through a context's backend; a HostArray owns plain
+// host memory, which is what files are read into and written from.
 #pragma once
 
 #include <cstddef>

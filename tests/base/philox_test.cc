@@ -22,7 +22,8 @@ TEST(Philox, StreamsAndSeedsDiffer) {
 
 TEST(StatedLog, AgreesWithTheLibrary) {
   for (float x = 1e-7f; x < 1.0f; x *= 1.001f) {
-    EXPECT_NEAR(StatedLog(x), std::log(static_cast<double>(x)), 2e-6 * std::fabs(std::log(x)) + 1e-7);
+    EXPECT_NEAR(StatedLog(x), std::log(static_cast<double>(x)),
+                2e-6 * std::fabs(std::log(x)) + 1e-7);
   }
 }
 

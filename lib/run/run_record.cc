@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+// RunScope: what goes into the ledger.
+#include <filesystem>
+
+#include "lib/base/digest.h"
+#include "lib/base/error.h"
+#include "lib/ledger/log.h"
+#include "lib/ledger/verify.h"
+#include "lib/run/run_clock.h"
+#include "lib/run/run_scope.h"
+
+namespace suffice {
+
+// One entry per input file; a role given several times is numbered: clips.0, clips.1.
+std::vector<FileRef> RunScope::InputRefs() {
+  std::vector<FileRef> refs;
+  for (const Argument& argument : invocation_.verb->info.arguments) {
+    if (argument.kind != ArgumentKind::kInput) continue;
+    const std::vector<std::string> paths = Inputs(argument.role);
+    for (size_t i = 0; i < paths.size(); ++i) {
+      if (paths[i] == "-") continue;
+      const std::string role = argument.many ? fmt::format("{}.{}", argument.role, i) : argument.role;
+      refs.push_back({role, paths[i], DigestOf(paths[i])});
+    }
+  }
+  return refs;
+}
+
+Record RunScope::NewRecord(const std::string& phase) {
+  const VerbInfo& info = invocation_.verb->info;
+  Record record;
+  StampRecord(&record);
+  record.phase = phase;
+  record.run_id = run_id_;
+  record.tool = info.tool;
+  record.verb = info.name;
+  record.argv = invocation_.argv;
+  record.config = config_yaml_;
+  record.config_sha256 = config_sha256_;
+  if (info.uses_seed) record.seed = options().seed;
+  if (context_) record.backend = context_->Describe();
+  return record;
+}
+
+void RunScope::Append(Record record) {
+  if (record.phase == "intent") {
+    record.inputs = InputRefs();
+    for (FileRef& file : record.inputs) file.path = PathInLedger(options().ledger, file.path);
+    for (const Argument& argument : invocation_.verb->info.arguments) {
+      if (argument.kind != ArgumentKind::kOutput) continue;
+      for (const std::string& path : Inputs(argument.role)) {
+        if (path == "-") continue;
+        record.outputs.push_back({argument.role, PathInLedger(options().ledger, path), ""});
+      }
+    }
+  }
+  ledger_->Append([&](uint64_t index, const Hash& previous) {
+    record.seq = index;
+    record.previous = previous;
+    return ToJson(record);
+  });
+}
+
+void RunScope::Close(const std::string& phase, ExitCode code, const std::string& message,
+                     const std::map<std::string, std::string>& facts) {
+  if (closed_) return;
+  closed_ = true;
+  if (phase == "result" && Has("output")) {
+    std::error_code ignored;  // done: what a checkpoint was kept for
+    if (begun_) std::filesystem::remove(Output() + ".checkpoint", ignored);
+  }
+  if (!ledger_ || (!begun_ && phase != "refusal")) return;
+  Record record = NewRecord(phase);
+  record.outputs = outputs_;
+  record.seconds = SpentSeconds();
+  record.exit_code = static_cast<int>(code);
+  record.message = message;
+  record.facts = facts;
+  Append(std::move(record));
+}
+
+}  // namespace suffice

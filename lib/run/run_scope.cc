@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/run/run_scope.h"
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "lib/base/digest.h"
+#include "lib/base/error.h"
+#include "lib/io/atomic_file.h"
+#include "lib/ledger/log.h"
+#include "lib/ledger/verify.h"
+#include "lib/run/run_clock.h"
+#include "lib/run/signals.h"
+
+namespace suffice {
+namespace {
+
+// GFLOP/s of a product of the size that models are made of: what predictions are based on.
+double MeasureRate(Context& context) {
+  constexpr int64_t kSize = 768;
+  const Tensor a = Tensor::Zeros(context, DType::kF32, {kSize, kSize});
+  const Tensor b = Tensor::Zeros(context, DType::kF32, {kSize, kSize});
+  const Tensor out(context, DType::kF32, {kSize, kSize});
+  LinearParams product;
+  product.a = a;
+  product.b = b;
+  product.out = out;
+  const double flops = 2.0 * kSize * kSize * kSize;
+  double best = 0;
+  const auto begin = std::chrono::steady_clock::now();
+  for (int i = 0; i < 5; ++i) {
+    const auto start = std::chrono::steady_clock::now();
+    context.Run(product);
+    context.backend().synchronize(context);
+    const auto end = std::chrono::steady_clock::now();
+    best = std::max(best, flops / std::chrono::duration<double>(end - start).count());
+    if (end - begin > std::chrono::milliseconds(200)) break;
+  }
+  return best;
+}
+
+std::string Bytes(uint64_t bytes) {
+  if (bytes >= (uint64_t{1} << 30)) return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+  return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
+}
+
+}  // namespace
+
+RunScope::RunScope(const Invocation& invocation, std::string config_yaml, std::FILE* err)
+    : invocation_(invocation),
+      config_yaml_(std::move(config_yaml)),
+      config_sha256_(Hex(Sha256Of(config_yaml_))),
+      clock_(std::make_unique<Clock>()),
+      run_id_(NewRunId()) {
+  const VerbInfo& info = invocation_.verb->info;
+  progress_ = std::make_unique<Progress>(info.tool + " " + info.name, options(), err);
+  if (!options().ledger.empty() && !options().dry_run) {
+    if (options().keys.empty()) throw UsageError("--ledger {}: --keys is needed to sign", options().ledger);
+    ledger_ = std::make_unique<LedgerWriter>(options().ledger, LoadKeys(options().keys));
+  }
+}
+
+RunScope::~RunScope() = default;
+
+bool RunScope::Has(const std::string& role) const {
+  const auto found = invocation_.arguments.find(role);
+  return found != invocation_.arguments.end() && !found->second.empty();
+}
+
+const std::string& RunScope::Input(const std::string& role) const {
+  if (!Has(role)) throw UsageError("{}: missing", role);
+  return invocation_.arguments.at(role).front();
+}
+
+std::vector<std::string> RunScope::Inputs(const std::string& role) const {
+  return Has(role) ? invocation_.arguments.at(role) : std::vector<std::string>{};
+}
+
+Context& RunScope::context() {
+  if (!context_) {
+    context_ = std::make_unique<Context>(options().context);
+    progress_->Verbose(fmt::format("backend {}, {} threads", context_->Describe(), context_->pool().threads()));
+  }
+  return *context_;
+}
+
+const std::string& RunScope::DigestOf(const std::string& path) {
+  const auto found = digests_.find(path);
+  if (found != digests_.end()) return found->second;
+  return digests_[path] = ContentDigest(path);
+}
+
+double RunScope::PredictSeconds(double flops) {
+  if (gflops_ == 0) gflops_ = MeasureRate(context());
+  return flops / gflops_;
+}
+
+bool RunScope::Begin(const Plan& plan) {
+  const VerbInfo& info = invocation_.verb->info;
+  double seconds = plan.seconds;
+  if (seconds == 0 && plan.flops > 0 && info.uses_backend) seconds = PredictSeconds(plan.flops);
+
+  std::vector<std::string> lines = {plan.what};
+  lines.insert(lines.end(), plan.details.begin(), plan.details.end());
+  std::string cost;
+  if (plan.flops > 0) cost += fmt::format("{:.3g} GFLOP", plan.flops * 1e-9);
+  if (seconds > 0) cost += fmt::format("{}about {:.3g} s", cost.empty() ? "" : ", ", seconds);
+  if (plan.memory_bytes > 0) {
+    cost += fmt::format("{}at most {}", cost.empty() ? "" : ", ", Bytes(plan.memory_bytes));
+  }
+  if (info.uses_backend) cost += fmt::format("{}on {}", cost.empty() ? "" : ", ", context().Describe());
+  if (!cost.empty()) lines.push_back(cost);
+  for (const Argument& argument : info.arguments) {
+    if (argument.kind != ArgumentKind::kOutput) continue;
+    for (const std::string& path : Inputs(argument.role)) {
+      if (path != "-") CheckOutput(path, options().force);
+      lines.push_back(fmt::format("{} {}", options().dry_run ? "would write" : "writes", path));
+    }
+  }
+  progress_->Plan(lines, {{"gflop", plan.flops * 1e-9},
+                          {"predicted_seconds", seconds},
+                          {"memory_bytes", static_cast<int64_t>(plan.memory_bytes)}});
+  if (options().dry_run) return false;
+
+  if (options().budget_seconds) {
+    const double left = *options().budget_seconds - clock_->spent_before;
+    if (left <= 0) throw RefusedError("budget: {:.3g} s, all of it spent", *options().budget_seconds);
+    if (seconds > left) throw RefusedError("budget: {:.3g} s are left, the plan wants {:.3g} s", left, seconds);
+  }
+  if (options().deadline_seconds) {
+    const double left = *options().deadline_seconds - clock_->SinceStart();
+    if (seconds > left) throw RefusedError("deadline: in {:.3g} s, the plan wants {:.3g} s", left, seconds);
+  }
+  clock_->BeginWork();
+  begun_ = true;
+  if (ledger_) Append(NewRecord("intent"));
+  return true;
+}
+
+TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
+  const VerbInfo& info = invocation_.verb->info;
+  FileHeader header;
+  header.encoding_type = type;
+  header.config = config_yaml_;
+  for (const FileRef& input : InputRefs()) header.inputs[input.role] = input.digest;
+  if (info.uses_seed) header.seed = options().seed;
+  if (info.uses_backend) header.backend = context().Describe();
+  const bool checkpoint = type == EncodingType::kCheckpoint;
+  TensorWriter writer(checkpoint ? CheckpointPath() : Input(role), header,
+                      {.force = options().force || checkpoint});
+
+  // Who, when, where and from what: outside the content digest.
+  const Record stamp = NewRecord("result");
+  std::string command;
+  for (const std::string& word : invocation_.argv) command += (command.empty() ? "" : " ") + word;
+  std::vector<std::string> history;
+  for (const FileRef& input : InputRefs()) {
+    const std::string path = Input(input.role.substr(0, input.role.find('.')));
+    if (!IsTensorFile(path)) continue;
+    const TensorReader reader(path);
+    if (auto lines = reader.StringListAttribute(kRunGroup, "history")) {
+      for (std::string& line : *lines) {
+        if (std::find(history.begin(), history.end(), line) == history.end()) history.push_back(std::move(line));
+      }
+    }
+  }
+  history.push_back(fmt::format("{} {} {}", stamp.wall_time, stamp.version, command));
+  const std::string group(kRunGroup);
+  writer.Attribute(group, "command", command);
+  writer.Attribute(group, "host", stamp.host);
+  writer.Attribute(group, "time", stamp.wall_time);
+  writer.Attribute(group, "run-id", run_id_);
+  writer.Attribute(group, "seconds", SpentSeconds());
+  writer.Attribute(group, "history", history);
+  return writer;
+}
+
+void RunScope::Commit(TensorWriter writer) {
+  const std::string path = writer.path();
+  writer.Commit();
+  AddOutput(path);
+}
+
+void RunScope::WriteText(const std::string& path, const std::string& text) {
+  if (path == "-") {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return;
+  }
+  AtomicFile file(path, options().force);
+  file.Write(text);
+  file.Commit();
+  AddOutput(path);
+}
+
+void RunScope::AddOutput(const std::string& path, const std::string& role) {
+  digests_.erase(path);
+  if (ledger_) outputs_.push_back({role, PathInLedger(options().ledger, path), DigestOf(path)});
+}
+
+}  // namespace suffice

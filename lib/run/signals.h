@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// Stopping on request. With checkpoints: the first SIGTERM, SIGINT or SIGUSR1 sets a flag that the
+// work looks at, a second ends the process at once. Without: the first ends it. Ending removes the
+// temporaries of unfinished outputs and dies of the signal, so that a shell sees 128 + n.
+#pragma once
+
+namespace suffice {
+
+void InstallSignalHandlers(bool resumable);
+bool StopSignalled();
+int StopSignal();      // the signal, or 0
+void ForgetSignals();  // for tests: clears the flag and restores the defaults
+
+}  // namespace suffice
