@@ -2,6 +2,7 @@
 #include "kernels/cpu/backend_cpu.h"
 
 #include "kernels/cpu/attention_cpu.h"
+#include "kernels/cpu/model_ops_cpu.h"
 #include "kernels/host_memory.h"
 
 namespace suffice {
@@ -13,6 +14,7 @@ const Backend& CpuBackend() {
     table.describe = [](const Context& context) {
       return fmt::format("cpu {}", NameOf(context.isa()));
     };
+    AddModelOpsCpu(table);
     return table;
   }();
   return backend;
