@@ -44,6 +44,6 @@ function(suffice_link_dependencies target)
             $<BUILD_INTERFACE:Boost::headers> ${XXHASH_LIBRARY} ZLIB::ZLIB ${CMAKE_DL_LIBS})
   target_compile_definitions(${target} PRIVATE H5_USE_110_API)
   if(SUFFICE_HAVE_ONEDNN)
-    target_link_libraries(${target} PRIVATE ${DNNL_LIBRARY})
+    target_link_libraries(${target} PRIVATE ${DNNL_LIBRARY} gomp)  # its threads are libgomp's
   endif()
 endfunction()

@@ -4,6 +4,9 @@
 // Activations and weights are bf16 or fp32 (one dtype per call unless a line says otherwise);
 // statistics and gradients of parameters are fp32. Sums are fp32 or wider, in an order that does
 // not depend on the number of threads. "accumulate" adds to what is there instead of overwriting.
+//
+// A matrix (M, N) may have any row stride and has its last axis contiguous; other operands are
+// contiguous unless a line says otherwise. kernels/model_ops_check.h says no to anything else.
 #pragma once
 
 #include <cstdint>
@@ -24,10 +27,11 @@ struct LinearParams {
   Activation activation = Activation::kNone;
   View
       pre_activation;  // (M, N) dtype of out: a b + bias, kept for the backward pass; optional, out
-  View gate;      // (G, N) dtype of a, M a multiple of G: row r uses gate row r / (M / G); optional
-  View residual;  // (M, N) dtype of out; goes with gate or alone; may be `out` itself
-  View ungated;   // (M, N) dtype of out: act(a b + bias), kept for d_gate; optional, out
-  View out;       // (M, N) dtype of a, or fp32
+  View gate;           // (G, N) dtype of a, M a multiple of G: row r uses gate row r / (M / G);
+                       // optional, goes with residual
+  View residual;       // (M, N) dtype of out; with gate or alone; may be `out` itself
+  View ungated;        // (M, N) dtype of out: act(a b + bias), kept for d_gate; optional, out
+  View out;            // (M, N) dtype of a, or fp32
   bool accumulate = false;  // out += ...; only without activation, gate and residual
 };
 
@@ -56,7 +60,7 @@ struct SumRowsParams {
 // (adaLN of DiT, arXiv 2212.09748, section 3.2). Scale and shift are rows per sample.
 struct NormModulateParams {
   View x;             // (M, D)
-  View scale, shift;  // (G, D) of x's dtype, M a multiple of G, any row stride; both or neither
+  View scale, shift;  // (G, D) of x's dtype or fp32, M a multiple of G; both or neither
   View y;             // (M, D), out
   View mean, rstd;    // (M) fp32, out
   float eps = 1e-6f;
@@ -65,7 +69,7 @@ struct NormModulateBackwardParams {
   View x, scale, mean, rstd;
   View dy;                // (M, D)
   View dx;                // (M, D), out
-  View d_scale, d_shift;  // (G, D) fp32, accumulated, any row stride; optional
+  View d_scale, d_shift;  // (G, D) fp32, accumulated; optional, with scale
   bool accumulate_dx = false;
 };
 
@@ -96,7 +100,8 @@ struct QkNormRopeBackwardParams {
   View cos, sin;
 };
 
-// out[r] = table[ids[r]]; the backward pass adds rows of d_out to d_table in ascending r.
+// out[r] = table[ids[r]], zeros for an id outside the table; the backward pass adds rows of d_out
+// to d_table in ascending r.
 struct EmbedParams {
   View table;  // (V, D)
   View ids;    // (R) i32 in [0, V)
@@ -114,8 +119,8 @@ struct TimeFeaturesParams {
   View out;  // (R, D), D even
 };
 
-// Video <-> tokens. video (B, C, F, Y, X) of any strides; patches of (pf, py, px);
-// tokens (B, N, pf * py * px * C), N = (F / pf) * (Y / py) * (X / px), values in the order
+// Video <-> tokens, bf16 or fp32 each. video (B, C, F, Y, X) of any strides; patches of (pf, py,
+// px); tokens (B, N, pf * py * px * C), N = (F / pf) * (Y / py) * (X / px), values in the order
 // (pf, py, px, C). `order` (N) i32 gives the raster index of each token: token n is patch order[n].
 struct PatchifyParams {
   View video;
@@ -128,21 +133,22 @@ struct PatchifyParams {
 // out = alpha * x + beta * y elementwise; dtypes may differ; out may be x or y; y empty: a cast and
 // scale. `alphas`, `betas` (G) fp32 give each of G equal parts its own factors.
 struct AxpbyParams {
-  View x, y, out;  // equal shapes; contiguous, or 2-D (M, N) with any row stride
+  View x, y, out;  // equal sizes if all are contiguous, else matrices of equal shapes
   float alpha = 1.0f;
   float beta = 0.0f;
-  View alphas, betas;  // optional; multiply alpha, beta
+  View alphas, betas;  // optional; multiply alpha, beta; G divides the rows of matrices
 };
 
-// out = silu(x), or with dy: dx = dy * silu'(x) into out.
+// out = silu(x), or with dy: dx = dy * silu'(x) into out, which may be dy.
 struct SiluParams {
-  View x, out;
-  View dy;  // optional
+  View x, out;  // equal sizes, contiguous
+  View dy;      // optional
 };
 
-// loss[g] = mean over group g of (x - y)^2; d_x = 2 (x - y) * weight / elements of all groups.
+// loss[g] = mean over group g of (x - y)^2; d_x = 2 (x - y) * weight / elements of all groups, the
+// gradient of weight * mean over g of loss[g].
 struct MseParams {
-  View x, y;  // (G, n)
+  View x, y;  // (G, n); dtypes may differ
   View loss;  // (G) fp32, out
   View d_x;   // (G, n) dtype of x; optional, out
   float weight = 1.0f;
@@ -165,7 +171,7 @@ struct NormalFillParams {
 };
 
 struct FillParams {
-  View out;
+  View out;  // contiguous, or a matrix
   float value = 0.0f;
 };
 

@@ -83,7 +83,7 @@ std::vector<OptionLine> OptionLines(const Verb& verb) {
     for (const FieldRow& row : FieldTable(verb.make().fields)) {
       if (row.flag.empty()) continue;
       const std::string limits = row.allowed.empty() ? "" : "; " + row.allowed;
-      lines.push_back({"--" + row.flag, "VALUE",
+      lines.push_back({"--" + row.flag, row.type == "boolean" ? "" : "VALUE",
                        fmt::format("{} ({}{})", row.doc, row.initial, limits), "Settings"});
     }
   }

@@ -78,7 +78,13 @@ void AddOptions(const Verb& verb, CLI::App* app, Parsed* parsed) {
   }
   if (!verb.info.has_config) return;
   for (const FieldRow& row : FieldTable(verb.make().fields)) {
-    if (!row.flag.empty()) app->add_option("--" + row.flag, parsed->fields[row.name])->expected(1);
+    if (row.flag.empty()) continue;
+    std::string& value = parsed->fields[row.name];
+    if (row.type == "boolean") {
+      app->add_flag_callback("--" + row.flag, [&value] { value = "true"; });
+    } else {
+      app->add_option("--" + row.flag, value)->expected(1);
+    }
   }
 }
 
