@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cpu/backend_cpu.h"
 
+#include "kernels/cpu/attention_cpu.h"
 #include "kernels/cpu/model_ops_cpu.h"
 #include "kernels/host_memory.h"
 
@@ -9,6 +10,7 @@ namespace suffice {
 const Backend& CpuBackend() {
   static const Backend backend = [] {
     Backend table = HostBackend("cpu");
+    AddAttentionCpu(table);
     table.describe = [](const Context& context) {
       return fmt::format("cpu {}", NameOf(context.isa()));
     };

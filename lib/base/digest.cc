@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/base/digest.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <xxhash.h>
 
@@ -53,6 +54,8 @@ Sha256Digest Sha256OfFile(const std::string& path) {
   if (std::ferror(file.get()) != 0) throw DataError("{}: cannot be read to its end", path);
   return hash.Finish();
 }
+
+std::string CryptoLibraryVersion() { return OpenSSL_version(OPENSSL_VERSION); }
 
 std::string Hex(std::span<const uint8_t> bytes) {
   static constexpr char kDigits[] = "0123456789abcdef";

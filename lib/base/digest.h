@@ -33,6 +33,8 @@ class Sha256 {
 Sha256Digest Sha256Of(std::string_view bytes);
 Sha256Digest Sha256OfFile(const std::string& path);  // of its bytes; throws kData if unreadable
 
+std::string CryptoLibraryVersion();  // "OpenSSL 3.0.19 ...", of the library in use
+
 std::string Hex(std::span<const uint8_t> bytes);  // lower case
 
 // XXH3-128 as 32 hexadecimal digits, high word first (the canonical form).

@@ -130,6 +130,8 @@ class TensorWriter {
 
   void Group(const std::string& path);
   void Dataset(const std::string& path, const HostArray& array, const DatasetOptions& options = {});
+  // Contiguous host memory, without a copy.
+  void Dataset(const std::string& path, const View& host, const DatasetOptions& options = {});
   void Strings(const std::string& path, std::span<const std::string> strings);
   // A dataset whose rows (slabs of dimension 0) are given in order, for what does not fit in
   // memory.

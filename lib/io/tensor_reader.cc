@@ -14,6 +14,7 @@
 #include "lib/io/tensor_check.h"
 #include "lib/io/tensor_file.h"
 #include "lib/io/tensor_types.h"
+#include "lib/io/unique_fd.h"
 
 namespace suffice {
 namespace {
@@ -254,10 +255,10 @@ MappedArray TensorReader::Map(std::string_view dataset) const {
     return array;
   }
   const std::string where = impl_->In(dataset);
-  const int fd = open(impl_->path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) throw DataError("{}: {}", impl_->path, std::strerror(errno));
+  const UniqueFd fd(open(impl_->path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd.valid()) throw DataError("{}: {}", impl_->path, std::strerror(errno));
   struct stat now = {};
-  const bool long_enough = fstat(fd, &now) == 0 && now.st_size >= 0 &&
+  const bool long_enough = fstat(fd.get(), &now) == 0 && now.st_size >= 0 &&
                            static_cast<uint64_t>(now.st_size) >= info.offset + info.bytes();
   const auto page = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   const uint64_t begin = info.offset / page * page;
@@ -265,9 +266,8 @@ MappedArray TensorReader::Map(std::string_view dataset) const {
   if (long_enough) {
     owner->bytes = info.offset + info.bytes() - begin;
     owner->memory =
-        mmap(nullptr, owner->bytes, PROT_READ, MAP_PRIVATE, fd, static_cast<off_t>(begin));
+        mmap(nullptr, owner->bytes, PROT_READ, MAP_PRIVATE, fd.get(), static_cast<off_t>(begin));
   }
-  close(fd);
   if (owner->memory == MAP_FAILED) throw DataError("{}: cannot be mapped", where);
   array.data_ = static_cast<const std::byte*>(owner->memory) + (info.offset - begin);
   array.owner_ = std::move(owner);

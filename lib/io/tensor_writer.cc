@@ -191,6 +191,14 @@ void TensorWriter::Dataset(const std::string& path, const HostArray& array,
                       array.data(), options);
 }
 
+void TensorWriter::Dataset(const std::string& path, const View& host,
+                           const DatasetOptions& options) {
+  SUFFICE_CHECK(host.contiguous() && host.device.kind == DeviceKind::kHost);
+  const Hdf5Session session;
+  impl_->WriteDataset(path, MakeType(host.dtype), SizeOf(host.dtype), host.shape, host.data,
+                      options);
+}
+
 void TensorWriter::Strings(const std::string& path, std::span<const std::string> strings) {
   const Hdf5Session session;
   const std::string padded = PadStrings(strings, impl_->In(path));

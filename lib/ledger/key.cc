@@ -36,7 +36,9 @@ struct FreeContext {
 };
 using MdContext = std::unique_ptr<EVP_MD_CTX, FreeContext>;
 
-const uint8_t* Bytes(std::string_view text) { return reinterpret_cast<const uint8_t*>(text.data()); }
+const uint8_t* Bytes(std::string_view text) {
+  return reinterpret_cast<const uint8_t*>(text.data());
+}
 
 // Creates `path`, which must not exist, with `text` and the mode given, on disk when it returns.
 void CreateFile(const std::string& path, const std::string& text, mode_t mode) {
@@ -70,7 +72,8 @@ PublicKey PublicKey::Parse(std::string_view line, const std::string& source) {
   std::array<uint8_t, 32> bytes;
   std::copy(raw.begin() + 1, raw.end(), bytes.begin());
   PublicKey key(std::string(line.substr(0, first)), bytes);
-  if (key.Line() != line) throw DataError("{}: the verifier key's hash does not fit its key", source);
+  if (key.Line() != line)
+    throw DataError("{}: the verifier key's hash does not fit its key", source);
   return key;
 }
 
@@ -149,8 +152,8 @@ Signature PrivateKey::Sign(std::string_view message) const {
   size_t size = signature.size();
   const MdContext context(EVP_MD_CTX_new());
   SUFFICE_CHECK(EVP_DigestSignInit(context.get(), nullptr, nullptr, nullptr, evp_->key.get()) == 1);
-  SUFFICE_CHECK(EVP_DigestSign(context.get(), signature.data(), &size, Bytes(message),
-                               message.size()) == 1);
+  SUFFICE_CHECK(
+      EVP_DigestSign(context.get(), signature.data(), &size, Bytes(message), message.size()) == 1);
   return signature;
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ed25519 keys: a private key in a PEM file of mode 0600, a public key as the one-line verifier key of
-// C2SP signed-note: NAME+HASH+BASE64, HASH the first four bytes of SHA-256(NAME || '\n' || 0x01 || key)
-// in hexadecimal, BASE64 of 0x01 || key.
+// Ed25519 keys: a private key in a PEM file of mode 0600, a public key as the one-line verifier key
+// of C2SP signed-note: NAME+HASH+BASE64, HASH the first four bytes of SHA-256(NAME || '\n' || 0x01
+// || key) in hexadecimal, BASE64 of 0x01 || key.
 #pragma once
 
 #include <array>
@@ -22,8 +22,8 @@ class PublicKey {
 
   const std::string& name() const { return name_; }
   uint32_t id() const { return id_; }
-  std::string Line() const;    // NAME+HASH+BASE64
-  std::string KeyId() const;   // NAME+HASH, as DSSE's keyid
+  std::string Line() const;   // NAME+HASH+BASE64
+  std::string KeyId() const;  // NAME+HASH, as DSSE's keyid
   bool Verify(std::string_view message, const Signature& signature) const;
   bool operator==(const PublicKey&) const = default;
 

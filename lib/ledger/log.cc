@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 std::string ReadWhole(const fs::path& path) {
   std::ifstream file(path, std::ios::binary);
   std::string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file) throw CheckFailedError("{}: missing or unreadable, the checkpoint needs it", path.string());
+  if (!file)
+    throw CheckFailedError("{}: missing or unreadable, the checkpoint needs it", path.string());
   return bytes;
 }
 
@@ -47,7 +48,8 @@ std::vector<Hash> ParseHashes(const fs::path& path, uint64_t width) {
   }
   std::vector<Hash> hashes(width);
   for (size_t i = 0; i < width; ++i) {
-    std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(i * sizeof(Hash)), sizeof(Hash), hashes[i].begin());
+    std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(i * sizeof(Hash)), sizeof(Hash),
+                hashes[i].begin());
   }
   return hashes;
 }
@@ -85,7 +87,9 @@ size_t Levels(uint64_t size) {
 }
 
 // Width of tile n at a level that holds `count` hashes.
-uint64_t WidthOf(uint64_t n, uint64_t count) { return std::min(kTileWidth, count - n * kTileWidth); }
+uint64_t WidthOf(uint64_t n, uint64_t count) {
+  return std::min(kTileWidth, count - n * kTileWidth);
+}
 
 class FolderLock {
  public:
@@ -173,18 +177,21 @@ uint64_t LedgerWriter::Append(
                               count % kTileWidth);
   }
   if (index > 0 && RootFromEdge(edge) != old.root) {
-    throw CheckFailedError("{}: the tiles do not give the checkpoint's root; run audit verify", folder_);
+    throw CheckFailedError("{}: the tiles do not give the checkpoint's root; run audit verify",
+                           folder_);
   }
   Hash previous{};
   if (!edge[0].empty()) {
     previous = edge[0].back();
   } else if (index > 0) {
-    previous = ParseHashes(folder / TilePath(0, index / kTileWidth - 1, kTileWidth), kTileWidth).back();
+    previous =
+        ParseHashes(folder / TilePath(0, index / kTileWidth - 1, kTileWidth), kTileWidth).back();
   }
 
   const std::string entry = SignEnvelope(make(index, previous), keys_.tool);
   if (entry.size() > kMaxEntryBytes) {
-    throw RunError("{}: a record of {} bytes, an entry holds {}", folder_, entry.size(), kMaxEntryBytes);
+    throw RunError("{}: a record of {} bytes, an entry holds {}", folder_, entry.size(),
+                   kMaxEntryBytes);
   }
 
   // Entries, then hashes level by level: a tile that fills up gives one hash to the level above.
@@ -208,7 +215,8 @@ uint64_t LedgerWriter::Append(
       outdated.push_back(folder / TilePath(static_cast<int>(level), tile_index, tile.size()));
     }
     tile.push_back(rising);
-    WriteWhole(folder / TilePath(static_cast<int>(level), tile_index, tile.size()), JoinHashes(tile));
+    WriteWhole(folder / TilePath(static_cast<int>(level), tile_index, tile.size()),
+               JoinHashes(tile));
     if (tile.size() < kTileWidth) break;
     rising = TreeHash(tile);
     tile.clear();

@@ -3,12 +3,13 @@
 //
 //   LEDGER/checkpoint          the signed tree head: origin, size, root (log key)
 //   LEDGER/tile/L/N[.p/W]      hashes, 256 to a tile, of level L
-//   LEDGER/tile/entries/N[.p/W]  entries, each behind its big-endian 16-bit length: DSSE envelopes (tool key)
-//   LEDGER/log.pub, tool.pub   verifier keys, for readers that have none pinned
+//   LEDGER/tile/entries/N[.p/W]  entries, each behind its big-endian 16-bit length: DSSE envelopes
+//   (tool key) LEDGER/log.pub, tool.pub   verifier keys, for readers that have none pinned
 //   LEDGER/lock                held while a writer appends
 //
-// A writer makes the tiles of the new size first and replaces the checkpoint last, each by an atomic
-// rename: a crash leaves the old log. Of partial tiles only those of the checkpoint's size are kept.
+// A writer makes the tiles of the new size first and replaces the checkpoint last, each by an
+// atomic rename: a crash leaves the old log. Of partial tiles only those of the checkpoint's size
+// are kept.
 #pragma once
 
 #include <functional>
@@ -37,8 +38,8 @@ class LedgerWriter {
   // Creates LEDGER with an empty tree. An existing log is refused (kUsage).
   static void Create(const std::string& folder, const LedgerKeys& keys);
 
-  // Throws kData if the folder has no checkpoint, kCheckFailed if it is not signed by keys.log or its
-  // tool.pub is another key.
+  // Throws kData if the folder has no checkpoint, kCheckFailed if it is not signed by keys.log or
+  // its tool.pub is another key.
   LedgerWriter(std::string folder, LedgerKeys keys);
 
   // Appends the record that `make` gives for the index it will have and the hash of the leaf before
@@ -53,8 +54,9 @@ class LedgerWriter {
   LedgerKeys keys_;
 };
 
-// All of a log, checked: tiles parse, hashes agree, the root is the signed one. Signatures of entries
-// are the caller's (verify.h). Throws kData if `folder` has no checkpoint, else kCheckFailed.
+// All of a log, checked: tiles parse, hashes agree, the root is the signed one. Signatures of
+// entries are the caller's (verify.h). Throws kData if `folder` has no checkpoint, else
+// kCheckFailed.
 struct LogContents {
   LogCheckpoint checkpoint;
   std::vector<std::string> entries;  // DSSE envelopes

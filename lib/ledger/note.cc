@@ -50,7 +50,8 @@ std::string SignCheckpoint(const LogCheckpoint& checkpoint, const PrivateKey& lo
                      SignatureText(key, log_key.Sign(body)));
 }
 
-LogCheckpoint OpenCheckpoint(std::string_view note, const PublicKey& key, const std::string& source) {
+LogCheckpoint OpenCheckpoint(std::string_view note, const PublicKey& key,
+                             const std::string& source) {
   const size_t split = note.find("\n\n");
   if (split == note.npos) throw CheckFailedError("{}: not a signed note", source);
   const std::string_view body = note.substr(0, split + 1);
@@ -77,7 +78,8 @@ LogCheckpoint OpenCheckpoint(std::string_view note, const PublicKey& key, const 
   LogCheckpoint checkpoint;
   checkpoint.origin = TakeLine(&rest);
   const std::string_view size = TakeLine(&rest);
-  const auto [end, status] = std::from_chars(size.data(), size.data() + size.size(), checkpoint.size);
+  const auto [end, status] =
+      std::from_chars(size.data(), size.data() + size.size(), checkpoint.size);
   std::string root;
   if (checkpoint.origin.empty() || status != std::errc() || end != size.data() + size.size() ||
       fmt::format("{}", checkpoint.size) != size || !FromBase64(TakeLine(&rest), &root) ||
@@ -98,7 +100,8 @@ std::string SignEnvelope(std::string_view payload, const PrivateKey& tool_key) {
   return envelope.dump();
 }
 
-std::string OpenEnvelope(std::string_view envelope, const PublicKey& key, const std::string& source) {
+std::string OpenEnvelope(std::string_view envelope, const PublicKey& key,
+                         const std::string& source) {
   const auto json = nlohmann::json::parse(envelope, nullptr, /*allow_exceptions=*/false);
   const auto text = [](const nlohmann::json& object, const char* name) -> std::string {
     const auto found = object.find(name);

@@ -19,9 +19,10 @@ struct LogCheckpoint {
 
 // "ORIGIN\nSIZE\nBASE64(ROOT)\n\n— NAME BASE64(ID || SIGNATURE)\n"
 std::string SignCheckpoint(const LogCheckpoint& checkpoint, const PrivateKey& log_key);
-// Throws kCheckFailed, naming `source`, if the note is malformed or `key` did not sign it. Signatures
-// of other keys are passed over, as signed-note asks.
-LogCheckpoint OpenCheckpoint(std::string_view note, const PublicKey& key, const std::string& source);
+// Throws kCheckFailed, naming `source`, if the note is malformed or `key` did not sign it.
+// Signatures of other keys are passed over, as signed-note asks.
+LogCheckpoint OpenCheckpoint(std::string_view note, const PublicKey& key,
+                             const std::string& source);
 
 inline constexpr char kRecordPayloadType[] = "application/vnd.suffice.record.v1+json";
 
@@ -29,6 +30,7 @@ inline constexpr char kRecordPayloadType[] = "application/vnd.suffice.record.v1+
 // "DSSEv1 LEN TYPE LEN PAYLOAD".
 std::string SignEnvelope(std::string_view payload, const PrivateKey& tool_key);
 // The payload; throws kCheckFailed if malformed, of another type, or not signed by `key`.
-std::string OpenEnvelope(std::string_view envelope, const PublicKey& key, const std::string& source);
+std::string OpenEnvelope(std::string_view envelope, const PublicKey& key,
+                         const std::string& source);
 
 }  // namespace suffice

@@ -122,7 +122,8 @@ Record ParseRecord(const std::string& text, const std::string& source) {
       r.facts = json.at("facts").get<std::map<std::string, std::string>>();
     }
     const std::string previous = json.at("previous_leaf");
-    if (previous.size() != 2 * r.previous.size()) throw CheckFailedError("{}: bad leaf hash", source);
+    if (previous.size() != 2 * r.previous.size())
+      throw CheckFailedError("{}: bad leaf hash", source);
     for (size_t i = 0; i < r.previous.size(); ++i) {
       r.previous[i] = static_cast<uint8_t>(std::stoul(previous.substr(2 * i, 2), nullptr, 16));
     }
@@ -155,7 +156,8 @@ void StampRecord(Record* record) {
   ::gmtime_r(&wall.tv_sec, &utc);
   char text[32];
   const size_t length = std::strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
-  record->wall_time = fmt::format("{}.{:03d}Z", std::string_view(text, length), wall.tv_nsec / 1'000'000);
+  record->wall_time =
+      fmt::format("{}.{:03d}Z", std::string_view(text, length), wall.tv_nsec / 1'000'000);
   record->monotonic_ns = monotonic.tv_sec * 1'000'000'000 + monotonic.tv_nsec;
 }
 
@@ -163,9 +165,11 @@ std::string NewRunId() {
   static constexpr char kDigits[] = "0123456789ABCDEFGHJKMNPQRSTVWXYZ";  // Crockford's base 32
   timespec now{};
   ::clock_gettime(CLOCK_REALTIME, &now);
-  uint64_t milliseconds = static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
+  uint64_t milliseconds =
+      static_cast<uint64_t>(now.tv_sec) * 1000 + static_cast<uint64_t>(now.tv_nsec) / 1'000'000;
   std::array<uint8_t, 16> random{};
-  SUFFICE_CHECK(::getrandom(random.data(), random.size(), 0) == static_cast<ssize_t>(random.size()));
+  SUFFICE_CHECK(::getrandom(random.data(), random.size(), 0) ==
+                static_cast<ssize_t>(random.size()));
   std::string id(26, '0');
   for (size_t i = 10; i-- > 0; milliseconds >>= 5) id[i] = kDigits[milliseconds & 31];
   for (size_t i = 0; i < 16; ++i) id[10 + i] = kDigits[random[i] & 31];

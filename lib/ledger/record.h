@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What one ledger entry says: who did what, to which files, with which result. The payload of a DSSE
-// envelope, as JSON. A run writes an intent before it acts and one closing record after; an intent
-// without one is a crash or a suppression, and shows.
+// What one ledger entry says: who did what, to which files, with which result. The payload of a
+// DSSE envelope, as JSON. A run writes an intent before it acts and one closing record after; an
+// intent without one is a crash or a suppression, and shows.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,10 @@ struct FileRef {
 };
 
 struct Record {
-  uint64_t seq = 0;      // its index in the log
-  Hash previous{};       // leaf hash of the entry before it
-  std::string phase;     // intent; result, failure, stopped, refusal; note
-  std::string run_id;    // ULID, shared by an intent and what closes it
+  uint64_t seq = 0;    // its index in the log
+  Hash previous{};     // leaf hash of the entry before it
+  std::string phase;   // intent; result, failure, stopped, refusal; note
+  std::string run_id;  // ULID, shared by an intent and what closes it
   std::string tool, verb, version;
   std::string binary_sha256, host, wall_time, boot_id;  // wall_time: UTC, RFC 3339, milliseconds
   int64_t uid = 0;
@@ -38,9 +38,9 @@ struct Record {
   std::string backend;
   double seconds = 0;  // compute time, closing records
   std::string joules = "unavailable";
-  int exit_code = 0;                          // closing records
-  std::string message;                        // of a failure, refusal or note
-  std::map<std::string, std::string> facts;   // what the verb found: short name -> text
+  int exit_code = 0;                         // closing records
+  std::string message;                       // of a failure, refusal or note
+  std::map<std::string, std::string> facts;  // what the verb found: short name -> text
 
   bool closes() const {
     return phase == "result" || phase == "failure" || phase == "stopped" || phase == "refusal";

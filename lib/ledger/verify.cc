@@ -63,10 +63,11 @@ void CheckPairing(Verification* v) {
     } else if (run.closing != nullptr) {
       v->contradictions.push_back(
           fmt::format("entry {}: run {} was closed before", record.seq, record.run_id));
-    } else if (run.intent != nullptr && (run.intent->tool != record.tool || run.intent->verb != record.verb ||
-                                         run.intent->config_sha256 != record.config_sha256)) {
-      v->contradictions.push_back(
-          fmt::format("entry {}: closes entry {}, which says another command", record.seq, run.intent->seq));
+    } else if (run.intent != nullptr &&
+               (run.intent->tool != record.tool || run.intent->verb != record.verb ||
+                run.intent->config_sha256 != record.config_sha256)) {
+      v->contradictions.push_back(fmt::format(
+          "entry {}: closes entry {}, which says another command", record.seq, run.intent->seq));
     }
     run.closing = &record;
   }
@@ -108,7 +109,8 @@ void CheckFiles(const fs::path& folder, bool on_disk, Verification* v) {
         if (file.found != file.newest.digest) {
           file.state = FileState::kDiffers;
           v->contradictions.push_back(fmt::format("{}: entry {} says {}, found {}", path, file.seq,
-                                                  file.newest.digest.substr(0, 16), file.found.substr(0, 16)));
+                                                  file.newest.digest.substr(0, 16),
+                                                  file.found.substr(0, 16)));
         }
       }
     }
@@ -130,8 +132,15 @@ Verification VerifyLedger(const std::string& folder, const VerifyOptions& option
   const auto key = [&](const std::optional<PublicKey>& pinned, const char* name) {
     return pinned ? *pinned : ReadPublicKey((path / name).string());
   };
-  Verification v{options.log_key.has_value(), key(options.log_key, "log.pub"),
-                 key(options.tool_key, "tool.pub"), {}, {}, {}, {}, {}, {}};
+  Verification v{options.log_key.has_value(),
+                 key(options.log_key, "log.pub"),
+                 key(options.tool_key, "tool.pub"),
+                 {},
+                 {},
+                 {},
+                 {},
+                 {},
+                 {}};
   LogContents log;
   try {
     log = ReadLog(folder, v.log_key);

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Checks a ledger from its files alone: what a stranger with the folder, and perhaps a pinned key, can
-// know. In order: key, checkpoint's signature, tiles and root, each entry's signature, its place and
-// link, the pairing of intents and closing records, and the files that the newest records speak of.
+// Checks a ledger from its files alone: what a stranger with the folder, and perhaps a pinned key,
+// can know. In order: key, checkpoint's signature, tiles and root, each entry's signature, its
+// place and link, the pairing of intents and closing records, and the files that the newest records
+// speak of.
 #pragma once
 
 #include <optional>
@@ -14,9 +15,9 @@
 namespace suffice {
 
 struct VerifyOptions {
-  std::optional<PublicKey> log_key;   // pinned; else LEDGER/log.pub
-  std::optional<PublicKey> tool_key;  // pinned; else LEDGER/tool.pub
-  bool files = true;                  // compare the files on disk with the newest records
+  std::optional<PublicKey> log_key = {};   // pinned; else LEDGER/log.pub
+  std::optional<PublicKey> tool_key = {};  // pinned; else LEDGER/tool.pub
+  bool files = true;                       // compare the files on disk with the newest records
 };
 
 enum class FileState { kMatches, kMissing, kDiffers };
@@ -34,7 +35,7 @@ struct Verification {
   std::vector<Record> records;
   std::vector<std::string> contradictions;  // any: the ledger does not verify
   std::vector<std::string> open_intents;    // "SEQ TOOL VERB": nothing closes them
-  std::vector<std::string> outside;         // files that changed between records, outside the ledger
+  std::vector<std::string> outside;  // files that changed between records, outside the ledger
   std::vector<CheckedFile> files;
 
   size_t missing_files() const;

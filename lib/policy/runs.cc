@@ -61,16 +61,19 @@ void WriteRuns(const Runs& runs, TensorWriter* writer) {
   writer->Attribute("/", "population", runs.population);
   writer->Attribute("/", "reference", runs.reference);
   writer->Attribute("/", "joules", std::string("unavailable"));
-  writer->Dataset("/units/id", GatherUnits<uint64_t>(runs, [](const RunsUnit& u) { return u.id; }), packed);
-  writer->Dataset("/units/split",
-                  GatherUnits<uint8_t>(runs, [](const RunsUnit& u) -> uint8_t { return IsTestUnit(u.id); }),
+  writer->Dataset("/units/id", GatherUnits<uint64_t>(runs, [](const RunsUnit& u) { return u.id; }),
                   packed);
-  writer->Dataset("/units/source", GatherUnits<int32_t>(runs, [](const RunsUnit& u) { return u.source; }),
-                  packed);
+  writer->Dataset(
+      "/units/split",
+      GatherUnits<uint8_t>(runs, [](const RunsUnit& u) -> uint8_t { return IsTestUnit(u.id); }),
+      packed);
+  writer->Dataset("/units/source",
+                  GatherUnits<int32_t>(runs, [](const RunsUnit& u) { return u.source; }), packed);
   writer->Attribute("/units/source", "held-out", int64_t{1});
-  writer->Dataset("/units/start", GatherUnits<int32_t>(runs, [](const RunsUnit& u) { return u.start; }),
+  writer->Dataset("/units/start",
+                  GatherUnits<int32_t>(runs, [](const RunsUnit& u) { return u.start; }), packed);
+  writer->Dataset("/units/t", GatherUnits<double>(runs, [](const RunsUnit& u) { return u.t; }),
                   packed);
-  writer->Dataset("/units/t", GatherUnits<double>(runs, [](const RunsUnit& u) { return u.t; }), packed);
 
   std::vector<std::string> models, settings;
   HostArray density(DType::kF64, {static_cast<int64_t>(runs.columns.size())});
@@ -86,12 +89,21 @@ void WriteRuns(const Runs& runs, TensorWriter* writer) {
   const std::vector<std::string> dims = {"setting", "unit"};
   const DatasetOptions table{.storage = Storage::kPacked, .dims = dims, .dtype = {}};
   for (const auto& [name, unused] : runs.columns.at(0).losses) {
-    writer->Dataset("/losses/" + name,
-                    Gather(runs, [&](const RunsColumn& c) -> const auto& { return c.losses.at(name); }), table);
+    writer->Dataset(
+        "/losses/" + name,
+        Gather(
+            runs, [&](const RunsColumn& c) -> const auto& { return c.losses.at(name); }),
+        table);
   }
-  writer->Dataset("/cost", Gather(runs, [](const RunsColumn& c) -> const auto& { return c.cost; }), table);
+  writer->Dataset("/cost",
+                  Gather(
+                      runs, [](const RunsColumn& c) -> const auto& { return c.cost; }),
+                  table);
   writer->Attribute("/cost", "unit", runs.cost_unit);
-  writer->Dataset("/seconds", Gather(runs, [](const RunsColumn& c) -> const auto& { return c.seconds; }), table);
+  writer->Dataset("/seconds",
+                  Gather(
+                      runs, [](const RunsColumn& c) -> const auto& { return c.seconds; }),
+                  table);
 }
 
 Runs ReadRuns(const TensorReader& reader) {
@@ -106,7 +118,8 @@ Runs ReadRuns(const TensorReader& reader) {
   reader.Require("/units/start", DType::kI32, {count}, "a runs file");
   reader.Require("/units/t", DType::kF64, {count}, "a runs file");
   if (reader.IntAttribute("/units/source", "held-out").value_or(0) != 1) {
-    throw DataError("{}: /units/source: not marked as held out; training footage gives no evidence", path);
+    throw DataError("{}: /units/source: not marked as held out; training footage gives no evidence",
+                    path);
   }
   const HostArray ids = reader.Read("/units/id");
   const HostArray splits = reader.Read("/units/split");
@@ -120,8 +133,8 @@ Runs ReadRuns(const TensorReader& reader) {
     if (splits.values<uint8_t>()[i] != (IsTestUnit(id) ? 1 : 0)) {
       throw DataError("{}: /units/split: unit {} is in the wrong split", path, id);
     }
-    runs.units.push_back({id, sources.values<int32_t>()[i], starts.values<int32_t>()[i],
-                          times.values<double>()[i]});
+    runs.units.push_back(
+        {id, sources.values<int32_t>()[i], starts.values<int32_t>()[i], times.values<double>()[i]});
   }
 
   const std::vector<std::string> models = reader.ReadStrings("/settings/model");
@@ -143,8 +156,8 @@ Runs ReadRuns(const TensorReader& reader) {
   for (size_t s = 0; s < settings.size(); ++s) {
     RunsColumn column;
     column.model = models[s];
-    LoadYaml(settings[s], fmt::format("{}: /settings/yaml[{}]", path, s), FieldsOf(column.setting), nullptr,
-             ExitCode::kData);
+    LoadYaml(settings[s], fmt::format("{}: /settings/yaml[{}]", path, s), FieldsOf(column.setting),
+             nullptr, ExitCode::kData);
     if (!identities.insert(column.model + column.setting.Canonical()).second) {
       throw DataError("{}: setting '{}' of one model is given twice", path, column.setting.name);
     }
@@ -157,9 +170,11 @@ Runs ReadRuns(const TensorReader& reader) {
     const std::string name = info.path.substr(std::string("/losses/").size());
     const HostArray losses = table(info.path);
     for (const double loss : losses.values<double>()) {
-      if (!(loss >= 0 && loss <= 1)) throw DataError("{}: {}: {} is outside [0, 1]", path, info.path, loss);
+      if (!(loss >= 0 && loss <= 1))
+        throw DataError("{}: {}: {} is outside [0, 1]", path, info.path, loss);
     }
-    for (size_t s = 0; s < settings.size(); ++s) runs.columns[s].losses[name] = Row(losses, s, size);
+    for (size_t s = 0; s < settings.size(); ++s)
+      runs.columns[s].losses[name] = Row(losses, s, size);
   }
   return runs;
 }

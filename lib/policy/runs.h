@@ -55,8 +55,8 @@ struct Runs {
 };
 
 void WriteRuns(const Runs& runs, TensorWriter* writer);
-// Throws kData for a unit given twice or in the wrong split, a loss outside [0, 1], sizes that differ,
-// two columns of one (model, setting).
+// Throws kData for a unit given twice or in the wrong split, a loss outside [0, 1], sizes that
+// differ, two columns of one (model, setting).
 Runs ReadRuns(const TensorReader& reader);
 
 }  // namespace suffice

@@ -41,7 +41,8 @@ Selection ReadSelection(const std::string& path) {
   LoadYamlFile(path, FieldsOf(selection), nullptr, ExitCode::kData);
   if (selection.rungs.empty()) throw DataError("{}: no rungs: not a selection", path);
   for (const Rung& rung : selection.rungs) {
-    if (rung.model.size() != 64) throw DataError("{}: rung '{}': no model digest", path, rung.setting.name);
+    if (rung.model.size() != 64)
+      throw DataError("{}: rung '{}': no model digest", path, rung.setting.name);
   }
   if (!selection.rungs.back().setting.dense()) {
     throw DataError("{}: the last rung is '{}', the dense model is wanted", path,

@@ -13,7 +13,7 @@ namespace suffice {
 struct Rung {
   std::string model;  // content digest
   Setting setting;
-  double cost = 0;      // mean over the order split, in the runs file's unit of cost
+  double cost = 0;  // mean over the order split, in the runs file's unit of cost
   bool certified = false;
 };
 void Visit(Fields& f, Rung& c);
@@ -34,10 +34,10 @@ struct Selection {
   std::string population;  // of what the guarantee speaks, in words
   std::string guarantee;   // the statement, in words; empty if nothing was certified
   std::string loss;
-  std::string p_value;     // binomial, hoeffding_bentkus
+  std::string p_value;  // binomial, hoeffding_bentkus
   double alpha = 0.1;
   double delta = 0.1;
-  int64_t n = 0;           // units of the test split
+  int64_t n = 0;  // units of the test split
   std::vector<Rung> rungs;
   std::vector<Evidence> evidence;
 };

@@ -46,10 +46,13 @@ void Visit(Fields& f, Setting& c) {
   f("rule", c.rule, "which blocks are kept").OneOf({"hybrid", "topk", "topp", "dense"});
   f("k", c.k, "fraction of a row's allowed blocks that top-k keeps").Range(0, 1);
   f("p", c.p, "fraction of a row's pooled mass that top-p keeps").Range(0, 1);
-  f("window", c.window, "tokens around the query block always kept; -1: none").Range(-1, 1e9).Unit("tokens");
+  f("window", c.window, "tokens around the query block always kept; -1: none")
+      .Range(-1, 1e9)
+      .Unit("tokens");
   f("pin_begin", c.pin_begin, "first key token whose block is always kept").Range(0, 1e9);
   f("pin_end", c.pin_end, "end of the pinned key tokens").Range(0, 1e9);
-  f.List("except", c.except, "other rules for chosen layers, heads and times; the last that fits wins");
+  f.List("except", c.except,
+         "other rules for chosen layers, heads and times; the last that fits wins");
 }
 
 Setting DenseSetting() {
@@ -76,7 +79,8 @@ std::string Setting::Canonical() const {
 HeadRule RuleAt(const Setting& setting, int64_t layer, int64_t head, double t) {
   HeadRule result{ParseRule(setting.rule), {setting.k.value, setting.p.value}};
   for (const SettingRule& rule : setting.except) {
-    if (Names(rule.layers, layer) && Names(rule.heads, head) && rule.t_begin <= t && t < rule.t_end) {
+    if (Names(rule.layers, layer) && Names(rule.heads, head) && rule.t_begin <= t &&
+        t < rule.t_end) {
       result = {ParseRule(rule.rule), {rule.k.value, rule.p.value}};
     }
   }
@@ -93,11 +97,13 @@ void CheckSettings(const std::vector<Setting>& settings, int64_t layers, int64_t
     }
     if (!names.insert(setting.name).second) throw UsageError("{}: the name is given twice", where);
     CheckRule(setting.rule, setting.k, setting.p, where);
-    if (setting.pin_end < setting.pin_begin) throw UsageError("{}: pin_end is before pin_begin", where);
+    if (setting.pin_end < setting.pin_begin)
+      throw UsageError("{}: pin_end is before pin_begin", where);
     for (const SettingRule& rule : setting.except) {
       CheckRule(rule.rule, rule.k, rule.p, where);
       for (const int64_t layer : rule.layers) {
-        if (layer >= layers) throw UsageError("{}: layer {}, the model has {}", where, layer, layers);
+        if (layer >= layers)
+          throw UsageError("{}: layer {}, the model has {}", where, layer, layers);
       }
       for (const int64_t head : rule.heads) {
         if (head >= heads) throw UsageError("{}: head {}, the model has {}", where, head, heads);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Sparsity settings, and the contract that a sparse model carries.
 //
-// A setting says which blocks attention keeps, everywhere in a model: a default rule with its k and p,
-// and exceptions for chosen layers, heads and times. It is a value: two settings are the same if their
-// canonical texts are.
+// A setting says which blocks attention keeps, everywhere in a model: a default rule with its k and
+// p, and exceptions for chosen layers, heads and times. It is a value: two settings are the same if
+// their canonical texts are.
 #pragma once
 
 #include <optional>
@@ -53,8 +53,8 @@ struct HeadRule {
 };
 HeadRule RuleAt(const Setting& setting, int64_t layer, int64_t head, double t);
 
-// Throws kUsage, naming `source`, if a rule and its numbers do not fit (p = 0 with top-p, ...), names
-// repeat, or a layer or head is outside the model.
+// Throws kUsage, naming `source`, if a rule and its numbers do not fit (p = 0 with top-p, ...),
+// names repeat, or a layer or head is outside the model.
 void CheckSettings(const std::vector<Setting>& settings, int64_t layers, int64_t heads,
                    const std::string& source);
 
@@ -62,9 +62,9 @@ void CheckSettings(const std::vector<Setting>& settings, int64_t layers, int64_t
 struct Contract {
   int64_t block_q = 128;
   int64_t block_k = 64;
-  std::string token_order = "raster";        // raster, tiles
-  std::vector<int64_t> tile = {4, 4, 4};     // frames, rows, columns of a tile, in tokens
-  std::vector<int64_t> resolution;           // frames, height, width it was trained for
+  std::string token_order = "raster";     // raster, tiles
+  std::vector<int64_t> tile = {4, 4, 4};  // frames, rows, columns of a tile, in tokens
+  std::vector<int64_t> resolution;        // frames, height, width it was trained for
   std::vector<Setting> settings;
   bool operator==(const Contract&) const = default;
 

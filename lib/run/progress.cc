@@ -16,14 +16,16 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using Json = nlohmann::ordered_json;
 
-constexpr auto kSilence = std::chrono::milliseconds(3500);  // so that four seconds are never reached
+constexpr auto kSilence =
+    std::chrono::milliseconds(3500);  // so that four seconds are never reached
 constexpr auto kBetweenSteps = std::chrono::milliseconds(1000);
 
 ProgressMode Resolve(const Options& options, std::FILE* stream) {
   if (options.quiet) return ProgressMode::kNone;
   if (options.progress != ProgressMode::kAuto) return options.progress;
   const char* term = std::getenv("TERM");
-  const bool terminal = ::isatty(::fileno(stream)) == 1 && (term == nullptr || std::string(term) != "dumb");
+  const bool terminal =
+      ::isatty(::fileno(stream)) == 1 && (term == nullptr || std::string(term) != "dumb");
   return terminal ? ProgressMode::kBar : ProgressMode::kLines;
 }
 
@@ -68,7 +70,8 @@ struct Progress::State {
       for (const auto& [key, value] : facts) {
         std::visit([&](const auto& x) { json[key] = x; }, value);
       }
-      std::fputs((json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n").c_str(), stream);
+      std::fputs((json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n").c_str(),
+                 stream);
     } else {
       ClearBar();
       const bool dim = colour && std::string(event) == "waiting";
@@ -133,7 +136,8 @@ void Progress::Step(int64_t done, int64_t total, const std::string& text, const 
   s.last_step = now;
   if (s.mode == ProgressMode::kBar && done < total) {
     constexpr int kWidth = 24;
-    const auto filled = static_cast<int>(kWidth * static_cast<double>(done) / static_cast<double>(total));
+    const auto filled =
+        static_cast<int>(kWidth * static_cast<double>(done) / static_cast<double>(total));
     const std::string bar = std::string(static_cast<size_t>(filled), '#') +
                             std::string(static_cast<size_t>(kWidth - filled), '.');
     std::fprintf(s.stream, "\r\033[K%s: [%s] %s", s.name.c_str(), bar.c_str(), text.c_str());

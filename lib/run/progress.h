@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a person or a script sees of work under way, on stderr: a plan before the work, then lines with
-// content. A bar only on a terminal; --progress=jsonl gives one object a line with the same facts.
-// After four seconds without a line a short one says what is going on.
+// What a person or a script sees of work under way, on stderr: a plan before the work, then lines
+// with content. A bar only on a terminal; --progress=jsonl gives one object a line with the same
+// facts. After four seconds without a line a short one says what is going on.
 #pragma once
 
 #include <cstdint>

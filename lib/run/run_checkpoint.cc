@@ -43,7 +43,8 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   const VerbInfo& info = invocation_.verb->info;
   const std::string command = info.tool + " " + info.name;
   const auto refuse = [&](const char* what, const std::string& theirs, const std::string& ours) {
-    throw UsageError("{}: its {} is {}, this run's {}; --force starts over", path, what, theirs, ours);
+    throw UsageError("{}: its {} is {}, this run's {}; --force starts over", path, what, theirs,
+                     ours);
   };
   const std::string theirs = reader.StringAttribute(kStateGroup, "command").value_or("unknown");
   if (theirs != command) refuse("command", theirs, command);
@@ -51,7 +52,8 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
     refuse("config", reader.header().config_sha256.substr(0, 12), config_sha256_.substr(0, 12));
   }
   if (info.uses_seed && reader.header().seed.value_or(-1) != options().seed) {
-    refuse("seed", fmt::format("{}", reader.header().seed.value_or(-1)), fmt::format("{}", options().seed));
+    refuse("seed", fmt::format("{}", reader.header().seed.value_or(-1)),
+           fmt::format("{}", options().seed));
   }
   if (info.uses_backend && reader.header().backend != context().Describe()) {
     refuse("backend", reader.header().backend, context().Describe());
@@ -59,7 +61,8 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   for (const FileRef& input : InputRefs()) {
     const auto found = reader.header().inputs.find(input.role);
     const std::string old = found == reader.header().inputs.end() ? "missing" : found->second;
-    if (old != input.digest) refuse(input.role.c_str(), old.substr(0, 12), input.digest.substr(0, 12));
+    if (old != input.digest)
+      refuse(input.role.c_str(), old.substr(0, 12), input.digest.substr(0, 12));
   }
   clock_->spent_before = reader.FloatAttribute(kStateGroup, "spent-seconds").value_or(0);
   progress_->Line(fmt::format("{}: going on after {:.3g} s of work", path, clock_->spent_before));

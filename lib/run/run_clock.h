@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The clocks of a run, private to lib/run: since the process started, since the work began, since the
-// last checkpoint, and what earlier starts of the same run have spent.
+// The clocks of a run, private to lib/run: since the process started, since the work began, since
+// the last checkpoint, and what earlier starts of the same run have spent.
 #pragma once
 
 #include <chrono>

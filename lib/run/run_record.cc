@@ -19,7 +19,8 @@ std::vector<FileRef> RunScope::InputRefs() {
     const std::vector<std::string> paths = Inputs(argument.role);
     for (size_t i = 0; i < paths.size(); ++i) {
       if (paths[i] == "-") continue;
-      const std::string role = argument.many ? fmt::format("{}.{}", argument.role, i) : argument.role;
+      const std::string role =
+          argument.many ? fmt::format("{}.{}", argument.role, i) : argument.role;
       refs.push_back({role, paths[i], DigestOf(paths[i])});
     }
   }

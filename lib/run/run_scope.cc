@@ -41,7 +41,8 @@ double MeasureRate(Context& context) {
 }
 
 std::string Bytes(uint64_t bytes) {
-  if (bytes >= (uint64_t{1} << 30)) return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
+  if (bytes >= (uint64_t{1} << 30))
+    return fmt::format("{:.2f} GiB", static_cast<double>(bytes) / (1 << 30));
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
 
@@ -56,7 +57,8 @@ RunScope::RunScope(const Invocation& invocation, std::string config_yaml, std::F
   const VerbInfo& info = invocation_.verb->info;
   progress_ = std::make_unique<Progress>(info.tool + " " + info.name, options(), err);
   if (!options().ledger.empty() && !options().dry_run) {
-    if (options().keys.empty()) throw UsageError("--ledger {}: --keys is needed to sign", options().ledger);
+    if (options().keys.empty())
+      throw UsageError("--ledger {}: --keys is needed to sign", options().ledger);
     ledger_ = std::make_unique<LedgerWriter>(options().ledger, LoadKeys(options().keys));
   }
 }
@@ -80,7 +82,8 @@ std::vector<std::string> RunScope::Inputs(const std::string& role) const {
 Context& RunScope::context() {
   if (!context_) {
     context_ = std::make_unique<Context>(options().context);
-    progress_->Verbose(fmt::format("backend {}, {} threads", context_->Describe(), context_->pool().threads()));
+    progress_->Verbose(
+        fmt::format("backend {}, {} threads", context_->Describe(), context_->pool().threads()));
   }
   return *context_;
 }
@@ -109,7 +112,8 @@ bool RunScope::Begin(const Plan& plan) {
   if (plan.memory_bytes > 0) {
     cost += fmt::format("{}at most {}", cost.empty() ? "" : ", ", Bytes(plan.memory_bytes));
   }
-  if (info.uses_backend) cost += fmt::format("{}on {}", cost.empty() ? "" : ", ", context().Describe());
+  if (info.uses_backend)
+    cost += fmt::format("{}on {}", cost.empty() ? "" : ", ", context().Describe());
   if (!cost.empty()) lines.push_back(cost);
   for (const Argument& argument : info.arguments) {
     if (argument.kind != ArgumentKind::kOutput) continue;
@@ -125,12 +129,15 @@ bool RunScope::Begin(const Plan& plan) {
 
   if (options().budget_seconds) {
     const double left = *options().budget_seconds - clock_->spent_before;
-    if (left <= 0) throw RefusedError("budget: {:.3g} s, all of it spent", *options().budget_seconds);
-    if (seconds > left) throw RefusedError("budget: {:.3g} s are left, the plan wants {:.3g} s", left, seconds);
+    if (left <= 0)
+      throw RefusedError("budget: {:.3g} s, all of it spent", *options().budget_seconds);
+    if (seconds > left)
+      throw RefusedError("budget: {:.3g} s are left, the plan wants {:.3g} s", left, seconds);
   }
   if (options().deadline_seconds) {
     const double left = *options().deadline_seconds - clock_->SinceStart();
-    if (seconds > left) throw RefusedError("deadline: in {:.3g} s, the plan wants {:.3g} s", left, seconds);
+    if (seconds > left)
+      throw RefusedError("deadline: in {:.3g} s, the plan wants {:.3g} s", left, seconds);
   }
   clock_->BeginWork();
   begun_ = true;
@@ -161,7 +168,8 @@ TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
     const TensorReader reader(path);
     if (auto lines = reader.StringListAttribute(kRunGroup, "history")) {
       for (std::string& line : *lines) {
-        if (std::find(history.begin(), history.end(), line) == history.end()) history.push_back(std::move(line));
+        if (std::find(history.begin(), history.end(), line) == history.end())
+          history.push_back(std::move(line));
       }
     }
   }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// One run of a verb: plan -> intent record -> act -> result record, with signals, progress, budget and
-// resume, the same for every verb. A verb's body follows this form:
+// One run of a verb: plan -> intent record -> act -> result record, with signals, progress, budget
+// and resume, the same for every verb. A verb's body follows this form:
 //
 //   Report Sample(const SampleConfig& config, RunScope& scope) {
-//     TensorReader model(scope.Input("model"), EncodingType::kModel);    // read and check everything
-//     if (!scope.Begin({.what = "sample 4 clips", .flops = f})) return {};  // --dry-run ends here
-//     for (...) {
-//       if (scope.CheckpointDue()) scope.SaveCheckpoint([&](TensorWriter& w) { ... });  // may not return
-//       scope.progress().Step(done, total, "...");
+//     TensorReader model(scope.Input("model"), EncodingType::kModel);    // read and check
+//     everything if (!scope.Begin({.what = "sample 4 clips", .flops = f})) return {};  // --dry-run
+//     ends here for (...) {
+//       if (scope.CheckpointDue()) scope.SaveCheckpoint([&](TensorWriter& w) { ... });  // may not
+//       return scope.progress().Step(done, total, "...");
 //     }
 //     TensorWriter out = scope.NewFile(EncodingType::kSamples);
 //     ...
@@ -33,11 +33,11 @@ namespace suffice {
 class LedgerWriter;
 
 struct Plan {
-  std::string what;                  // "sample 4 clips in 20 steps"
-  std::vector<std::string> details;  // shapes, densities, ...: one line each
-  double flops = 0;                  // still to do
-  double seconds = 0;                // predicted; 0: from flops and this machine's measured rate
-  uint64_t memory_bytes = 0;         // at most, on the device
+  std::string what;                       // "sample 4 clips in 20 steps"
+  std::vector<std::string> details = {};  // shapes, densities, ...: one line each
+  double flops = 0;                       // still to do
+  double seconds = 0;         // predicted; 0: from flops and this machine's measured rate
+  uint64_t memory_bytes = 0;  // at most, on the device
 };
 
 class RunScope {
@@ -60,14 +60,15 @@ class RunScope {
   const std::string& DigestOf(const std::string& path);
 
   // --- plan
-  // Shows the plan and writes the intent record. False with --dry-run: return at once. Throws kRefused
-  // when the prediction exceeds what is left of --budget or --deadline, kUsage when an output exists.
+  // Shows the plan and writes the intent record. False with --dry-run: return at once. Throws
+  // kRefused when the prediction exceeds what is left of --budget or --deadline, kUsage when an
+  // output exists.
   bool Begin(const Plan& plan);
   double PredictSeconds(double flops);  // at this machine's rate for a product, measured once
 
   // --- stop and resume
-  // The checkpoint to go on from, with --resume and if there is one; checked to belong to this command,
-  // config, seed, backend and inputs (else kUsage). Call before Begin.
+  // The checkpoint to go on from, with --resume and if there is one; checked to belong to this
+  // command, config, seed, backend and inputs (else kUsage). Call before Begin.
   std::optional<TensorReader> OpenCheckpoint();
   // A stop was requested (signal, budget or deadline spent), or the interval has passed.
   bool CheckpointDue() const;

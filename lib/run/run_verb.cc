@@ -12,7 +12,9 @@
 namespace suffice {
 namespace {
 
-void Print(std::FILE* out, const std::string& text) { std::fwrite(text.data(), 1, text.size(), out); }
+void Print(std::FILE* out, const std::string& text) {
+  std::fwrite(text.data(), 1, text.size(), out);
+}
 
 // default < file < --set < named flag.
 void ResolveConfig(const Options& options, const Fields& fields, Origins* origins) {
@@ -41,10 +43,14 @@ void CheckInputsExist(const Invocation& invocation) {
 const char* PhaseOf(ExitCode code) {
   switch (code) {
     case ExitCode::kDone:
-    case ExitCode::kCheckFailed: return "result";
-    case ExitCode::kStopped: return "stopped";
-    case ExitCode::kRefused: return "refusal";
-    default: return "failure";
+    case ExitCode::kCheckFailed:
+      return "result";
+    case ExitCode::kStopped:
+      return "stopped";
+    case ExitCode::kRefused:
+      return "refusal";
+    default:
+      return "failure";
   }
 }
 

@@ -19,10 +19,10 @@ class RunScope;
 
 // What a verb gives back. stdout gets `text`, or `json` with --json.
 struct Report {
-  std::string text;
-  std::string json;                         // one JSON value, with a newline
-  std::map<std::string, std::string> facts; // short results, for the ledger's closing record
-  ExitCode code = ExitCode::kDone;          // kCheckFailed: a check was made and the answer is no
+  std::string text = {};
+  std::string json = {};                          // one JSON value, with a newline
+  std::map<std::string, std::string> facts = {};  // short results, for the ledger's closing record
+  ExitCode code = ExitCode::kDone;  // kCheckFailed: a check was made and the answer is no
 };
 
 enum class ArgumentKind : uint8_t {
@@ -30,6 +30,7 @@ enum class ArgumentKind : uint8_t {
   kOutput,  // a file that is made, whole or not at all
   kFolder,  // a folder, neither digested nor replaced
   kText,    // anything else
+  kSwitch,  // an option without a value: given or not
 };
 
 struct Argument {
@@ -48,9 +49,9 @@ struct Example {
 
 struct VerbInfo {
   std::string tool, name, summary;
-  std::string description;  // paragraphs, for --help
-  std::vector<Argument> arguments;
-  std::vector<Example> examples;
+  std::string description = {};  // paragraphs, for --help
+  std::vector<Argument> arguments = {};
+  std::vector<Example> examples = {};
   bool resumable = false;     // checkpoints on SIGTERM, SIGUSR1, --budget, --deadline; --resume
   bool uses_backend = false;  // --backend, --isa, --threads, --device
   bool uses_seed = false;     // --seed
@@ -71,8 +72,9 @@ template <class Config>
 Verb MakeVerb(VerbInfo info, Report (*function)(const Config&, RunScope&)) {
   return {std::move(info), [function] {
             auto config = std::make_shared<Config>();
-            return Verb::Instance{FieldsOf(*config),
-                                  [config, function](RunScope& scope) { return function(*config, scope); }};
+            return Verb::Instance{FieldsOf(*config), [config, function](RunScope& scope) {
+                                    return function(*config, scope);
+                                  }};
           }};
 }
 
@@ -84,8 +86,8 @@ enum class ProgressMode : uint8_t { kAuto, kLines, kBar, kJsonl, kNone };
 
 // The options that every verb shares: one table, in tools/cli.
 struct Options {
-  std::vector<std::string> config_files;  // later files win
-  std::vector<std::string> sets;          // key=value
+  std::vector<std::string> config_files;                   // later files win
+  std::vector<std::string> sets;                           // key=value
   std::vector<std::pair<std::string, std::string>> flags;  // field path -> value, of named flags
   bool print_config = false;
   bool print_schema = false;

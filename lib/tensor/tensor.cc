@@ -74,8 +74,13 @@ HostArray HostArray::Cast(DType wanted) const {
 struct Tensor::Storage {
   Context* context;
   void* memory;
+  std::shared_ptr<const void> owner;  // of borrowed memory
   Storage(Context& c, size_t bytes) : context(&c), memory(c.backend().alloc(c, bytes)) {}
-  ~Storage() { context->backend().free(*context, memory); }
+  Storage(Context& c, void* borrowed, std::shared_ptr<const void> lender)
+      : context(&c), memory(borrowed), owner(std::move(lender)) {}
+  ~Storage() {
+    if (!owner) context->backend().free(*context, memory);
+  }
   Storage(const Storage&) = delete;
   Storage& operator=(const Storage&) = delete;
 };
@@ -92,6 +97,20 @@ Tensor Tensor::Zeros(Context& context, DType dtype, const Shape& shape) {
 Tensor Tensor::FromHost(Context& context, const HostArray& array) {
   Tensor tensor(context, array.dtype(), array.shape());
   tensor.CopyFromHost(array);
+  return tensor;
+}
+
+Tensor Tensor::Borrow(Context& context, const View& host, std::shared_ptr<const void> owner) {
+  SUFFICE_CHECK(host.contiguous() && host.device.kind == DeviceKind::kHost && owner != nullptr);
+  Tensor tensor;
+  if (context.device().kind == DeviceKind::kHost) {
+    tensor.storage_ = std::make_shared<Storage>(context, host.data, std::move(owner));
+    tensor.view_ = host;
+    return tensor;
+  }
+  tensor = Tensor(context, host.dtype, host.shape);
+  context.backend().copy(context, tensor.view_.data, tensor.view_.device.kind, host.data,
+                         DeviceKind::kHost, host.bytes());
   return tensor;
 }
 
@@ -128,5 +147,18 @@ Tensor Tensor::Slice(int axis, int64_t begin, int64_t end) const {
 }
 Tensor Tensor::Transpose(int axis0, int axis1) const { return Like(view_.transpose(axis0, axis1)); }
 Tensor Tensor::Reshape(const Shape& shape) const { return Like(view_.reshape(shape)); }
+
+HostContents::HostContents(const Tensor& tensor) {
+  SUFFICE_CHECK(tensor.view().contiguous());
+  if (tensor.view().device.kind == DeviceKind::kHost) {
+    Context& c = tensor.context();
+    c.backend().synchronize(c);
+    kept_ = tensor;
+    view_ = tensor.view();
+  } else {
+    copy_ = tensor.ToHost();
+    view_ = copy_.view();
+  }
+}
 
 }  // namespace suffice

@@ -63,6 +63,9 @@ class Tensor {
   Tensor(Context& context, DType dtype, const Shape& shape);  // contents undefined
   static Tensor Zeros(Context& context, DType dtype, const Shape& shape);
   static Tensor FromHost(Context& context, const HostArray& array);
+  // Host memory that `owner` keeps, used in place where the device is the host and copied
+  // otherwise. It must not be written through the tensor: it may be a mapped file.
+  static Tensor Borrow(Context& context, const View& host, std::shared_ptr<const void> owner);
 
   // Waits for the stream. Contiguous tensors only.
   HostArray ToHost() const;
@@ -84,6 +87,18 @@ class Tensor {
  private:
   struct Storage;
   std::shared_ptr<Storage> storage_;
+  View view_;
+};
+
+// A tensor's contents for reading on the host: in place where the device is the host, else a copy.
+class HostContents {
+ public:
+  explicit HostContents(const Tensor& tensor);  // contiguous; waits for the stream
+  const View& view() const { return view_; }
+
+ private:
+  Tensor kept_;
+  HostArray copy_;
   View view_;
 };
 

@@ -17,9 +17,14 @@ constexpr size_t kColumn = 28;
 
 std::string ValueName(const Argument& argument) {
   switch (argument.kind) {
-    case ArgumentKind::kFolder: return "DIR";
-    case ArgumentKind::kText: return "VALUE";
-    default: return "FILE";
+    case ArgumentKind::kFolder:
+      return "DIR";
+    case ArgumentKind::kText:
+      return "VALUE";
+    case ArgumentKind::kSwitch:
+      return "";
+    default:
+      return "FILE";
   }
 }
 
@@ -59,7 +64,8 @@ std::string Usage(const Verb& verb) {
   for (const Argument& argument : verb.info.arguments) {
     std::string part = argument.option.empty()
                            ? Upper(argument.role) + (argument.many ? "..." : "")
-                           : argument.option.substr(0, argument.option.find(',')) + " " + ValueName(argument);
+                           : argument.option.substr(0, argument.option.find(','));
+    if (!argument.option.empty() && !ValueName(argument).empty()) part += " " + ValueName(argument);
     usage += argument.required ? " " + part : " [" + part + "]";
   }
   return usage + " [OPTIONS]";
@@ -77,12 +83,13 @@ std::vector<OptionLine> OptionLines(const Verb& verb) {
     for (const FieldRow& row : FieldTable(verb.make().fields)) {
       if (row.flag.empty()) continue;
       const std::string limits = row.allowed.empty() ? "" : "; " + row.allowed;
-      lines.push_back({"--" + row.flag, "VALUE", fmt::format("{} ({}{})", row.doc, row.initial, limits),
-                       "Settings"});
+      lines.push_back({"--" + row.flag, row.type == "boolean" ? "" : "VALUE",
+                       fmt::format("{} ({}{})", row.doc, row.initial, limits), "Settings"});
     }
   }
   for (const SharedOption& option : SharedOptions()) {
-    if (option.applies(verb.info)) lines.push_back({option.names, option.value, option.doc, option.group});
+    if (option.applies(verb.info))
+      lines.push_back({option.names, option.value, option.doc, option.group});
   }
   lines.push_back({"-h,--help", "", "this help", "Output"});
   return lines;
@@ -99,7 +106,8 @@ std::string ToolHelp(const ToolInfo& tool) {
   text += Entry("-h, --help", "this help; VERB --help for one verb");
   text += Entry("-V, --version", "the version; with -v also backends, instruction sets, libraries");
   text += Entry("--completion SHELL", "print a completion script (bash)");
-  text += fmt::format("\nThe manual: {}(1), suffice(7), suffice-tensor(5), suffice-config(5).\n", tool.name);
+  text += fmt::format("\nThe manual: {}(1), suffice(7), suffice-tensor(5), suffice-config(5).\n",
+                      tool.name);
   return text;
 }
 
@@ -145,7 +153,8 @@ std::string BashCompletion(const ToolInfo& tool) {
       "_{0}() {{\n"
       "  local current=${{COMP_WORDS[COMP_CWORD]}} verb=${{COMP_WORDS[1]}} words=\"\"\n"
       "  if [ \"$COMP_CWORD\" -eq 1 ]; then\n"
-      "    mapfile -t COMPREPLY < <(compgen -W \"{1} --help --version --completion\" -- \"$current\")\n"
+      "    mapfile -t COMPREPLY < <(compgen -W \"{1} --help --version --completion\" -- "
+      "\"$current\")\n"
       "    return\n"
       "  fi\n"
       "  case $verb in\n{2}  esac\n"

@@ -68,9 +68,10 @@ const std::vector<SharedOption>& SharedOptions() {
        }},
       {"--backend", "NAME", "auto, cpu or ref (auto)", "Computation", backend,
        [](Options& o, const std::string& v) { o.context.backend = v; }},
-      {"--isa", "NAME", "of the CPU: auto, portable, avx2, avx512 or avx512bf16 (auto)", "Computation",
-       backend, [](Options& o, const std::string& v) { o.context.isa = v; }},
-      {"--threads", "N", "threads; 0 is one per core this process may use (0)", "Computation", backend,
+      {"--isa", "NAME", "of the CPU: auto, portable, avx2, avx512 or avx512bf16 (auto)",
+       "Computation", backend, [](Options& o, const std::string& v) { o.context.isa = v; }},
+      {"--threads", "N", "threads; 0 is one per core this process may use (0)", "Computation",
+       backend,
        [](Options& o, const std::string& v) {
          o.context.threads = Number<int>("--threads", v, 0, 4096, "an integer from 0 to 4096");
        }},
@@ -78,11 +79,12 @@ const std::vector<SharedOption>& SharedOptions() {
        [](Options& o, const std::string& v) {
          o.context.device = Number<int>("--device", v, 0, 1023, "an integer from 0");
        }},
-      {"--budget", "SECONDS", "compute time, over all resumes: refuse a plan beyond it, stop when spent",
-       "Limits", resumable,
+      {"--budget", "SECONDS",
+       "compute time, over all resumes: refuse a plan beyond it, stop when spent", "Limits",
+       resumable,
        [](Options& o, const std::string& v) { o.budget_seconds = Seconds("--budget", v); }},
-      {"--deadline", "SECONDS", "wall-clock time from this start: refuse a plan beyond it, stop at it",
-       "Limits", resumable,
+      {"--deadline", "SECONDS",
+       "wall-clock time from this start: refuse a plan beyond it, stop at it", "Limits", resumable,
        [](Options& o, const std::string& v) { o.deadline_seconds = Seconds("--deadline", v); }},
       {"--resume", "", "go on from OUTPUT.checkpoint if there is one", "Limits", resumable,
        [](Options& o, const std::string&) { o.resume = true; }},

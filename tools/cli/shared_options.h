@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one table of options that verbs share, so that a name means the same everywhere. Parsing, help,
-// completion and the comparison with the manual pages all read this table.
+// The one table of options that verbs share, so that a name means the same everywhere. Parsing,
+// help, completion and the comparison with the manual pages all read this table.
 #pragma once
 
 #include <functional>

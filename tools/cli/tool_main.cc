@@ -22,6 +22,7 @@ int Say(const std::string& text) {
 
 // Values as they came, for each thing that a verb can be told.
 struct Parsed {
+  std::vector<std::string> words;                             // what is not an option
   std::map<std::string, std::vector<std::string>> arguments;  // by role
   std::vector<std::vector<std::string>> shared;               // by place in SharedOptions
   std::vector<int> counts;                                    // of its flags
@@ -29,10 +30,12 @@ struct Parsed {
 };
 
 void AddArguments(const Verb& verb, CLI::App* app, Parsed* parsed) {
+  app->add_option("words", parsed->words)->expected(-1);
   for (const Argument& argument : verb.info.arguments) {
     std::vector<std::string>& values = parsed->arguments[argument.role];
-    if (argument.option.empty()) {
-      app->add_option(argument.role, values)->expected(argument.many ? -1 : 1);
+    if (argument.option.empty()) continue;  // out of the words, in order
+    if (argument.kind == ArgumentKind::kSwitch) {
+      app->add_flag_callback(argument.option, [&values] { values = {"true"}; });
     } else {
       app->add_option(argument.option, values)
           ->expected(1)
@@ -41,6 +44,20 @@ void AddArguments(const Verb& verb, CLI::App* app, Parsed* parsed) {
           ->allow_extra_args(false);
     }
   }
+}
+
+// Hands the words to the positional arguments in order: one each, a `many` argument takes the rest.
+void AssignWords(const Verb& verb, Parsed* parsed) {
+  size_t next = 0;
+  for (const Argument& argument : verb.info.arguments) {
+    if (!argument.option.empty()) continue;
+    std::vector<std::string>& values = parsed->arguments[argument.role];
+    while (next < parsed->words.size() && (argument.many || values.empty())) {
+      values.push_back(parsed->words[next++]);
+    }
+  }
+  if (next < parsed->words.size())
+    throw UsageError("unexpected argument '{}'", parsed->words[next]);
 }
 
 void AddOptions(const Verb& verb, CLI::App* app, Parsed* parsed) {
@@ -61,7 +78,13 @@ void AddOptions(const Verb& verb, CLI::App* app, Parsed* parsed) {
   }
   if (!verb.info.has_config) return;
   for (const FieldRow& row : FieldTable(verb.make().fields)) {
-    if (!row.flag.empty()) app->add_option("--" + row.flag, parsed->fields[row.name])->expected(1);
+    if (row.flag.empty()) continue;
+    std::string& value = parsed->fields[row.name];
+    if (row.type == "boolean") {
+      app->add_flag_callback("--" + row.flag, [&value] { value = "true"; });
+    } else {
+      app->add_option("--" + row.flag, value)->expected(1);
+    }
   }
 }
 
@@ -122,10 +145,11 @@ int RunParsed(const ToolInfo& tool, const Verb& verb, int argc, char** argv) {
     app.parse(words);
     if (help) return Say(VerbHelp(verb));
     RefuseUnknown(verb, app.remaining());
+    AssignWords(verb, &parsed);
     invocation = ToInvocation(verb, parsed, argc, argv);
   } catch (const CLI::ParseError& e) {
-    std::fprintf(stderr, "%s %s: %s (see %s %s --help)\n", tool.name.c_str(), verb.info.name.c_str(), e.what(),
-                 tool.name.c_str(), verb.info.name.c_str());
+    std::fprintf(stderr, "%s %s: %s (see %s %s --help)\n", tool.name.c_str(),
+                 verb.info.name.c_str(), e.what(), tool.name.c_str(), verb.info.name.c_str());
     return static_cast<int>(ExitCode::kUsage);
   } catch (const Error& e) {
     std::fprintf(stderr, "%s %s: %s\n", tool.name.c_str(), verb.info.name.c_str(), e.what());
@@ -138,7 +162,8 @@ int RunParsed(const ToolInfo& tool, const Verb& verb, int argc, char** argv) {
 
 int ToolMain(const ToolInfo& tool, int argc, char** argv) {
   const auto fail = [&](const std::string& message) {
-    std::fprintf(stderr, "%s: %s (see %s --help)\n", tool.name.c_str(), message.c_str(), tool.name.c_str());
+    std::fprintf(stderr, "%s: %s (see %s --help)\n", tool.name.c_str(), message.c_str(),
+                 tool.name.c_str());
     return static_cast<int>(ExitCode::kUsage);
   };
   if (argc < 2) {
@@ -147,7 +172,8 @@ int ToolMain(const ToolInfo& tool, int argc, char** argv) {
   }
   const std::string first = argv[1];
   const std::string second = argc > 2 ? argv[2] : "";
-  if (first == "-h" || first == "--help" || (first == "help" && second.empty())) return Say(ToolHelp(tool));
+  if (first == "-h" || first == "--help" || (first == "help" && second.empty()))
+    return Say(ToolHelp(tool));
   if (first == "-V" || first == "--version") {
     return Say(VersionText(tool, second == "-v" || second == "--verbose"));
   }

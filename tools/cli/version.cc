@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "lib/base/version.h"
+
 #include <fmt/core.h>
 
 #include "kernels/backend.h"
-#include "lib/base/version.h"
 #include "lib/run/libraries.h"
 #include "tools/cli/help.h"
 

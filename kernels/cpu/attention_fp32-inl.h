@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table of an instruction set whose units are fp32 values: bf16 inputs are widened.
+#pragma once
+
+#include "kernels/cpu/attend-inl.h"
+
+namespace suffice::cpu {
+namespace {
+
+template <class V, class Input>
+constexpr AttentionKernels kFp32Kernels = {
+    .pairs = false,
+    .wide_input = sizeof(Input) == sizeof(uint16_t),
+    .copy_rows = &CopyRows<V, Input>,
+    .pair_rows = nullptr,
+    .attend_scratch = &AttendScratch<V>,
+    .attend = &Attend<V, Input>,
+};
+
+}  // namespace
+}  // namespace suffice::cpu

@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: Apache-2.0
+// The seam between the attention drivers, which are compiled for every processor, and the vector
+// code, which is compiled once per instruction set (attention_<isa>.cc) and reached through tables
+// of plain functions. Nothing here owns memory or starts threads.
+//
+// Form. Scores are held transposed: a *tile* is kTile queries side by side in vector lanes, and
+// each key adds one row to it (S^T = K Q^T, O^T += V^T P^T), so that row statistics are vertical
+// and nothing is ever reduced across lanes. Operands are counted in *units* of four bytes: one fp32
+// value, or a pair of bf16 values that a bf16 dot product consumes at once. A matrix whose units
+// are broadcast needs no packing where its pairs lie along its rows (K in S^T); elsewhere its rows
+// are interleaved two by two, once per head (V in O^T).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace suffice::cpu {
+
+inline constexpr int kMaxDim = 256;
+inline constexpr int kTile = 64;       // lanes of a tile
+inline constexpr int kGroupTiles = 2;  // tiles that read a step's keys while they are near
+inline constexpr int kGroup = kTile * kGroupTiles;
+inline constexpr int kStepKeys = 128;  // keys per softmax step: two blocks of 64, one of 128
+
+// A matrix whose units are broadcast: unit u of row r is at data + r * row_bytes + u * unit_bytes.
+struct UnitMatrix {
+  const char* data;
+  int64_t row_bytes;
+  int64_t unit_bytes;
+};
+
+// Rows of a bf16 or fp32 tensor with D contiguous.
+struct Rows {
+  char* data;
+  int64_t stride_bytes;
+  Rows from(int64_t row) const { return {data + row * stride_bytes, stride_bytes}; }
+};
+
+// The blocks that a tile meets: ids[0, count), or blocks 0 .. count-1 where ids is null.
+struct BlockList {
+  const uint16_t* ids;
+  int64_t count;
+  int64_t at(int64_t n) const { return ids == nullptr ? n : ids[n]; }
+};
+
+// One head of a forward pass, ready for its tiles.
+struct AttendHead {
+  UnitMatrix k;  // key rows x units of the head dimension
+  UnitMatrix v;  // head dimension x units of keys
+  int64_t n_k;
+  int block_k;
+  int dim;
+  float scale;
+  bool causal;
+  int64_t shift;  // N_k - N_q
+};
+
+// Up to kGroup queries with one list.
+struct AttendGroup {
+  Rows q;
+  int64_t first;  // position of lane 0
+  int rows;
+  BlockList blocks;
+  Rows o;
+  float* lse;  // may be null
+  int64_t lse_stride;
+};
+
+// Scratch bytes that a call of each function needs, for head dimension dim.
+struct AttentionKernels {
+  bool pairs;       // units are bf16 pairs
+  bool wide_input;  // inputs are bf16 and units fp32: K and V are widened when packed
+
+  // k or v of a head, as the broadcast side of S^T wants it: a copy with the head dimension padded
+  // to whole units, widened if need be. Only called where the tensor's own rows do not do.
+  void (*copy_rows)(Rows from, int64_t rows, int dim, Rows to);
+  // Interleaved by twos, [ceil(rows / 2)][dim] pairs; rows beyond the last count as zero.
+  void (*pair_rows)(Rows from, int64_t rows, int dim, Rows to);
+
+  size_t (*attend_scratch)(int dim);
+  void (*attend)(const AttendHead& head, const AttendGroup& group, void* scratch);
+};
+
+const AttentionKernels& KernelsPortable(bool bf16);
+const AttentionKernels& KernelsAvx2(bool bf16);
+const AttentionKernels& KernelsAvx512(bool bf16);
+const AttentionKernels& KernelsAvx512Bf16();
+
+}  // namespace suffice::cpu

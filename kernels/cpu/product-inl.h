@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one matrix product under everything: C[r][lane] = sum_u A[r][u] . B[u][lane], A broadcast
+// unit by unit, B packed with kTile lanes a row. A tile of kRows x kColumns accumulators stays in
+// registers.
+#pragma once
+
+#include "kernels/cpu/attention_tile.h"
+
+namespace suffice::cpu {
+namespace {
+
+// Which side of A is adjacent in memory, so that its step is a constant in the address.
+enum class Adjacent { kUnits, kRows };
+
+template <class V, Adjacent kAdjacent, int R>
+[[gnu::always_inline]] inline void MultiplyAdd(typename V::F (&sum)[R][V::kColumns], const char* a,
+                                               int64_t step, const float* b, int units) {
+  constexpr int C = V::kColumns;
+  for (int u = 0; u < units; ++u) {
+    typename V::F column[C];
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) column[c] = V::Load(b + c * V::kLanes);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const auto value = V::BroadcastUnit(kAdjacent == Adjacent::kRows ? a + 4 * r : a + r * step);
+#pragma GCC unroll 8
+      for (int c = 0; c < C; ++c) sum[r][c] = V::Dot(sum[r][c], value, column[c]);
+    }
+    a += kAdjacent == Adjacent::kRows ? step : 4;
+    b += kTile;
+  }
+}
+
+// Cuts `rows` into runs of at most V::kRows, none much shorter than the others at the end (short
+// runs leave too few independent sums to hide the latency), and calls f with a
+// std::integral_constant-like size and the first row of each.
+template <int N>
+struct Size {
+  static constexpr int value = N;
+};
+template <class F>
+[[gnu::always_inline]] inline void ForEachRun(int rows, F f) {
+  int row = 0;
+  for (; rows - row >= 10; row += 6) f(Size<6>{}, row);
+  while (row < rows) {
+    const int left = rows - row;
+    const int run = left > 6 ? (left + 1) / 2 : left;
+    switch (run) {
+      case 6:
+        f(Size<6>{}, row);
+        break;
+      case 5:
+        f(Size<5>{}, row);
+        break;
+      case 4:
+        f(Size<4>{}, row);
+        break;
+      case 3:
+        f(Size<3>{}, row);
+        break;
+      case 2:
+        f(Size<2>{}, row);
+        break;
+      default:
+        f(Size<1>{}, row);
+        break;
+    }
+    row += run;
+  }
+}
+
+}  // namespace
+}  // namespace suffice::cpu

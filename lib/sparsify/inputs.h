@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// q, k, v out of a tensor file, mapped where the device is the host.
+#pragma once
+
+#include <string>
+
+#include "lib/io/tensor_file.h"
+#include "lib/sparsify/attention_run.h"
+
+namespace suffice::sparsify {
+
+struct LoadedInputs {
+  Tensor q, k, v;
+};
+
+// `group` holds q, k and v. Throws kData for shapes that do not fit each other, a dtype other than
+// bf16 and fp32, and NaN or infinity.
+LoadedInputs LoadInputs(Context& context, const TensorReader& reader, const std::string& group);
+
+// The shapes alone, checked, before anything is read.
+struct InputShapes {
+  Shape q, k;
+  DType dtype = DType::kF32;
+};
+InputShapes CheckInputs(const TensorReader& reader, const std::string& group);
+
+std::string InGroup(const std::string& group, const char* name);  // "/layers/3" + "q"
+
+}  // namespace suffice::sparsify

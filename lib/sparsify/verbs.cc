@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/sparsify/verbs.h"
+
+namespace suffice::sparsify {
+
+using enum ArgumentKind;
+
+void VisitSelection(Fields& f, SelectionConfig& c) {
+  f("at", c.at, "group that holds q, k and v").Flag("at");
+  f("rule", c.rule, "which blocks are kept")
+      .OneOf({"hybrid", "topk", "topp", "dense"})
+      .Flag("rule");
+  f("k", c.k, "fraction of a row's allowed blocks that top-k keeps").Range(0, 1).Flag("k");
+  f("p", c.p, "fraction of a row's pooled mass that top-p keeps").Range(0, 1).Flag("p");
+  f("window", c.window, "tokens around the query block always kept; -1: none")
+      .Range(-1, 1e9)
+      .Unit("tokens");
+  f("pin_begin", c.pin_begin, "first key token whose block is always kept").Range(0, 1e9);
+  f("pin_end", c.pin_end, "end of the pinned key tokens").Range(0, 1e9);
+  f("block_q", c.block_q, "query tokens in a block").Range(64, 128);
+  f("block_k", c.block_k, "key tokens in a block").Range(64, 128);
+  f("causal", c.causal, "query t sees keys up to t + N_k - N_q");
+  f("scale", c.scale, "of the scores; 0: 1 / sqrt(D)").Range(0, 1e6);
+}
+
+void Visit(Fields& f, AttendConfig& c) {
+  VisitSelection(f, c);
+  f("exact", c.exact, "kept mass of every row and the error against dense attention").Flag("exact");
+  f("sample_rows", c.sample_rows, "kept mass of that many rows; 0: none")
+      .Range(0, 1e9)
+      .Flag("sample-rows");
+}
+
+void Visit(Fields& f, MaskConfig& c) { VisitSelection(f, c); }
+
+void Visit(Fields& f, SweepConfig& c) {
+  f("rules", c.rules, "of topk, topp, hybrid");
+  f("k", c.k, "fractions of blocks, for topk and hybrid").Range(0, 1);
+  f("p", c.p, "fractions of mass, for topp").Range(0, 1);
+  f("hybrid_p", c.hybrid_p, "fractions of mass, for hybrid").Range(0, 1);
+  f("orders", c.orders, "token orders: raster, tiles");
+  f("tile", c.tile, "frames, rows and columns of a tile, in tokens").Range(1, 1024);
+  f("block_q", c.block_q, "query tokens in a block").Range(64, 128);
+  f("block_k", c.block_k, "key tokens in a block").Range(64, 128);
+}
+
+namespace {
+
+const Argument kQkv{"qkv", "", kInput, true, false, "tensor file with q, k and v"};
+
+VerbInfo AttendInfo() {
+  VerbInfo info{.tool = "sparsify",
+                .name = "attend",
+                .summary = "block-sparse attention of q, k, v, with its mask and density"};
+  info.description =
+      "Writes o, its log-sum-exp and the block mask. Density is kept (query, key) token pairs over "
+      "allowed\n"
+      "pairs. --exact and --sample-rows measure the kept softmax mass from all keys.";
+  info.arguments = {
+      kQkv,
+      {"mask", "--mask", kInput, false, false,
+       "keep the blocks of this mask file instead of selecting"},
+      {"output", "-o,--output", kOutput, true, false, "mask file with o, lse and mask"}};
+  info.examples = {{"sparsify attend qkv.h5 --at /layers/0 --k 0.05 --p 0.2 -o attended.h5",
+                    "the hybrid rule on one layer of a capture"},
+                   {"sparsify attend qkv.h5 --at /layers/0 --rule dense -o dense.h5",
+                    "every block, through the same kernel"}};
+  info.uses_backend = true;
+  info.uses_seed = true;
+  return info;
+}
+
+VerbInfo MaskInfo() {
+  VerbInfo info{.tool = "sparsify",
+                .name = "mask",
+                .summary = "the block mask that a rule selects, and nothing else"};
+  info.arguments = {kQkv, {"output", "-o,--output", kOutput, true, false, "mask file"}};
+  info.examples = {{"sparsify mask qkv.h5 --at /layers/0 --rule topk --k 0.1 -o mask.h5",
+                    "a tenth of the blocks"}};
+  info.uses_backend = true;
+  return info;
+}
+
+VerbInfo SweepInfo() {
+  VerbInfo info{
+      .tool = "sparsify",
+      .name = "sweep",
+      .summary = "tabulate rule, setting and token order: density, error, kept mass, time"};
+  info.arguments = {kQkv,
+                    {"output", "-o,--output", kOutput, false, false, "table as TSV; - is stdout"}};
+  info.examples = {{"sparsify sweep qkv.h5 -o sweep.tsv", "every rule on every captured layer"}};
+  info.uses_backend = true;
+  info.resumable = true;
+  return info;
+}
+
+}  // namespace
+
+std::vector<Verb> Verbs() {
+  return {MakeVerb(AttendInfo(), &Attend), MakeVerb(MaskInfo(), &Mask),
+          MakeVerb(SweepInfo(), &Sweep)};
+}
+
+}  // namespace suffice::sparsify
