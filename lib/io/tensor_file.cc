@@ -120,7 +120,7 @@ std::string DatasetDigest(const TensorReader& file, const DatasetInfo& info) {
   return Hex(hash.Finish());
 }
 
-std::string TensorReader::ContentDigest() const {
+std::string TensorReader::ContentDigest(std::map<std::string, std::string>* hashes) const {
   std::vector<std::string> lines;
   const auto add_attributes = [&](const std::string& object) {
     for (const auto& [name, value] : Attributes(object)) {
@@ -134,8 +134,10 @@ std::string TensorReader::ContentDigest() const {
   }
   for (const DatasetInfo& info : datasets()) {
     if (IsVolatile(info.path)) continue;
+    const std::string hash = DatasetDigest(*this, info);
     lines.push_back(Line(info.path, "dataset", info.is_strings ? "str" : NameOf(info.dtype),
-                         ShapeText(info.shape), DatasetDigest(*this, info)));
+                         ShapeText(info.shape), hash));
+    if (hashes != nullptr) hashes->emplace(info.path, hash);
     add_attributes(info.path);
   }
   std::sort(lines.begin(), lines.end());

@@ -260,7 +260,8 @@ class TensorReader {
   std::optional<std::vector<double>> FloatListAttribute(std::string_view object,
                                                         const std::string& name) const;
 
-  std::string ContentDigest() const;
+  // `hashes`, when given, receives the HASH of each dataset that enters, by path.
+  std::string ContentDigest(std::map<std::string, std::string>* hashes = nullptr) const;
 
  private:
   struct Impl;
