@@ -94,11 +94,27 @@ VerbInfo SweepInfo() {
   return info;
 }
 
+VerbInfo ModelInfo() {
+  VerbInfo info{.tool = "sparsify",
+                .name = "model",
+                .summary = "attach a sparsity policy to a dense model: its contract"};
+  info.description =
+      "The policy lists settings: rule, k and p, with exceptions by layer, head and time interval. "
+      "The first\n"
+      "is the default. The weights stay as they are; the contract never changes afterwards.";
+  info.arguments = {
+      {"model", "", kInput, true, false, "dense model"},
+      {"output", "-o,--output", kOutput, true, false, "the same model with a contract"}};
+  info.examples = {
+      {"sparsify model dense.h5 -c policy.yaml -o sparse0.h5", "a training-free sparse model"}};
+  return info;
+}
+
 }  // namespace
 
 std::vector<Verb> Verbs() {
   return {MakeVerb(AttendInfo(), &Attend), MakeVerb(MaskInfo(), &Mask),
-          MakeVerb(SweepInfo(), &Sweep)};
+          MakeVerb(SweepInfo(), &Sweep), MakeVerb(ModelInfo(), &Model)};
 }
 
 }  // namespace suffice::sparsify

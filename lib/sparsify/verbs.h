@@ -52,6 +52,7 @@ void Visit(Fields& f, SweepConfig& c);
 Report Attend(const AttendConfig& config, RunScope& scope);
 Report Mask(const MaskConfig& config, RunScope& scope);
 Report Sweep(const SweepConfig& config, RunScope& scope);
+Report Model(const Contract& config, RunScope& scope);  // attaches a contract to a dense model
 
 std::vector<Verb> Verbs();
 
