@@ -11,24 +11,29 @@ const float* TableRow(const View& table, int64_t n) {
   return table.empty() ? nullptr : table.ptr<float>({n, 0});
 }
 
-// A task is one pooling block of one head.
+// A task is one pooling block of tokens, all heads of a token together: they are neighbours in the
+// projection's memory.
 void Forward(Context& context, const QkSide& s, const QkNormRopePoolParams& p) {
   const RowKernels& kernels = RowKernelsFor(context);
   const int64_t tokens = s.in.dim(1), heads = s.in.dim(2), d = s.in.dim(3);
   const int64_t blocks = BlockCount(tokens, s.block);
-  context.pool().ParallelFor(s.in.dim(0) * heads * blocks, 1, [&](int64_t task, int) {
-    const int64_t b = task / (heads * blocks), h = task / blocks % heads, t = task % blocks;
+  context.pool().ParallelFor(s.in.dim(0) * blocks, 1, [&](int64_t task, int) {
+    const int64_t b = task / blocks, t = task % blocks;
     const int64_t begin = t * s.block, end = std::min(tokens, begin + s.block);
     for (int64_t n = begin; n < end; ++n) {
-      kernels.qk({d, At(s.in, b, n, h), FloatsOf(s.weight), At(s.out, b, h, n), TableRow(p.cos, n),
-                  TableRow(p.sin, n), p.eps,
-                  s.rrms.empty() ? nullptr : s.rrms.ptr<float>({b, h, n})});
+      for (int64_t h = 0; h < heads; ++h) {
+        kernels.qk({d, At(s.in, b, n, h), FloatsOf(s.weight), At(s.out, b, h, n),
+                    TableRow(p.cos, n), TableRow(p.sin, n), p.eps,
+                    s.rrms.empty() ? nullptr : s.rrms.ptr<float>({b, h, n})});
+      }
     }
     if (s.pooled.empty()) return;
-    float* mean = s.pooled.ptr<float>({b, h, t, 0});
-    std::fill(mean, mean + d, 0.0f);
-    for (int64_t n = begin; n < end; ++n) kernels.add_row(d, At(s.out, b, h, n), mean);
-    for (int64_t j = 0; j < d; ++j) mean[j] /= static_cast<float>(end - begin);
+    for (int64_t h = 0; h < heads; ++h) {
+      float* mean = s.pooled.ptr<float>({b, h, t, 0});
+      std::fill(mean, mean + d, 0.0f);
+      for (int64_t n = begin; n < end; ++n) kernels.add_row(d, At(s.out, b, h, n), mean);
+      for (int64_t j = 0; j < d; ++j) mean[j] /= static_cast<float>(end - begin);
+    }
   });
 }
 
@@ -37,10 +42,8 @@ void QkNormRopePool(Context& context, const QkNormRopePoolParams& p, void*) {
   if (!p.k.in.empty()) Forward(context, p.k, p);
 }
 
-// Sums for d_weight are made per chunk of tokens of one head of one sample.
-RowChunks ChunksOf(const QkSideBackward& s) {
-  return {s.in.dim(0) * s.in.dim(2), s.in.dim(0) * s.in.dim(2) * s.in.dim(1)};
-}
+// Sums for d_weight are made per chunk of tokens of one sample, over all heads.
+RowChunks ChunksOf(const QkSideBackward& s) { return {s.in.dim(0), s.in.dim(0) * s.in.dim(1)}; }
 
 size_t SideWorkspace(const QkSideBackward& s) {
   if (s.in.empty() || s.weight.empty() || s.d_weight.empty()) return 0;
@@ -59,13 +62,14 @@ void Backward(Context& context, const QkSideBackward& s, const QkNormRopeBackwar
   const RowChunks chunks = ChunksOf(s);
   context.pool().ParallelFor(chunks.count(), 1, [&](int64_t c, int) {
     const auto [group, begin, end] = chunks[c];
-    const int64_t b = group / heads, h = group % heads;
     float* sums = sums_wanted ? partials + c * d : nullptr;
     if (sums != nullptr) std::fill(sums, sums + d, 0.0f);
     for (int64_t n = begin - group * tokens; n < end - group * tokens; ++n) {
-      kernels.qk_backward({d, At(s.in, b, n, h), FloatsOf(s.weight), At(s.d_out, b, h, n),
-                           At(s.d_in, b, n, h), TableRow(p.cos, n), TableRow(p.sin, n),
-                           s.weight.empty() ? 1.0f : *s.rrms.ptr<float>({b, h, n}), sums});
+      for (int64_t h = 0; h < heads; ++h) {
+        kernels.qk_backward({d, At(s.in, group, n, h), FloatsOf(s.weight), At(s.d_out, group, h, n),
+                             At(s.d_in, group, n, h), TableRow(p.cos, n), TableRow(p.sin, n),
+                             s.weight.empty() ? 1.0f : *s.rrms.ptr<float>({group, h, n}), sums});
+      }
     }
   });
   if (!sums_wanted) return;

@@ -190,15 +190,15 @@ static void NormBackward(const NormBackwardRow& row) {
 
 // Sixteen features from feature i on hold eight pairs: their cosines, each twice.
 SUFFICE_INLINE Lanes Twice(const float* table, int64_t i, int64_t left) {
-  const int64_t pairs = (left < kLanes ? left : kLanes) / 2;
-  float buffer[kLanes] = {};
-  if (pairs == kLanes / 2) {
-    __builtin_memcpy(buffer, table + i / 2, sizeof(float) * kLanes / 2);
+  typedef float Eight __attribute__((vector_size(32)));
+  typedef float LooseEight __attribute__((vector_size(32), aligned(4), may_alias));
+  Eight pairs = {};
+  if (left >= kLanes) {
+    pairs = *(const LooseEight*)(table + i / 2);
   } else {
-    for (int64_t j = 0; j < pairs; ++j) buffer[j] = table[i / 2 + j];
+    for (int64_t j = 0; j < left / 2; ++j) pairs[j] = table[i / 2 + j];
   }
-  const Ints twice = {0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7};
-  return __builtin_shuffle(F32::Load(buffer), twice);
+  return __builtin_shufflevector(pairs, pairs, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
 }
 // Each pair (a, b) becomes (a c - b s, b c + a s); `direction` -1 rotates back.
 SUFFICE_INLINE Lanes Rotate(Lanes x, Lanes c, Lanes s, float direction) {

@@ -36,13 +36,19 @@ void LinearBackward(Context& context, const Var& x, const Var& weight, const Var
   }
 }
 
+// A vector (D) as one row (1, D).
+Tensor AsRows(const Tensor& tensor) {
+  return tensor.shape().rank == 1 ? tensor.Reshape({1, tensor.shape()[0]}) : tensor;
+}
+
 View OrNone(const Var& var) { return var.empty() ? View{} : var.value().view(); }
 
 }  // namespace
 
-Var Linear(Tape& tape, const Var& x, const Var& weight, const Var& bias, Activation activation) {
+Var Linear(Tape& tape, const Var& x, const Var& weight, const Var& bias, Activation activation,
+           std::optional<DType> out) {
   Context& context = tape.context();
-  const Tensor y(context, x.dtype(), {x.shape()[0], weight.shape()[0]});
+  const Tensor y(context, out.value_or(x.dtype()), {x.shape()[0], weight.shape()[0]});
   const Var result = tape.Result(y, {x, weight, bias});
   Tensor pre_activation;
   if (activation != Activation::kNone && result.requires_grad()) {
@@ -57,7 +63,7 @@ Var Linear(Tape& tape, const Var& x, const Var& weight, const Var& bias, Activat
   tape.RecordFor(result, [=, &context](const Tensor& gradient) {
     Tensor dy = gradient;
     if (activation != Activation::kNone) {
-      dy = As(x.dtype(), gradient);
+      dy = As(pre_activation.dtype(), gradient);
       context.Run(ActivationBackwardParams{
           .pre_activation = pre_activation, .dy = dy, .dx = dy, .activation = activation});
     }
@@ -100,15 +106,20 @@ Var NormModulate(Tape& tape, const Var& x, const Var& scale, const Var& shift) {
   const Tensor y(context, x.dtype(), x.shape());
   const Tensor mean(context, DType::kF32, {rows}), rstd(context, DType::kF32, {rows});
   const Var result = tape.Result(y, {x, scale, shift});
+  Tensor scale_rows, shift_rows;
+  if (!scale.empty()) {
+    scale_rows = AsRows(scale.value());
+    shift_rows = AsRows(shift.value());
+  }
   context.Run(NormModulateParams{.x = x.value(),
-                                 .scale = OrNone(scale),
-                                 .shift = OrNone(shift),
+                                 .scale = scale_rows,
+                                 .shift = shift_rows,
                                  .y = y,
                                  .mean = mean,
                                  .rstd = rstd});
   tape.RecordFor(result, [=, &context](const Tensor& gradient) {
     NormModulateBackwardParams back{
-        .x = x.value(), .scale = OrNone(scale), .mean = mean, .rstd = rstd, .dy = gradient};
+        .x = x.value(), .scale = scale_rows, .mean = mean, .rstd = rstd, .dy = gradient};
     Tensor unused;
     if (x.requires_grad()) {
       const Var::Target target = x.GradTarget();
@@ -119,8 +130,8 @@ Var NormModulate(Tape& tape, const Var& x, const Var& scale, const Var& shift) {
       back.dx = unused;
     }
     if (scale.requires_grad()) {
-      back.d_scale = scale.GradAccumulator();
-      back.d_shift = shift.GradAccumulator();
+      back.d_scale = AsRows(scale.GradAccumulator());
+      back.d_shift = AsRows(shift.GradAccumulator());
     }
     context.Run(back);
   });

@@ -4,22 +4,24 @@
 // tokens, sample by sample.
 #pragma once
 
+#include <optional>
+
 #include "lib/nn/tape.h"
 
 namespace suffice {
 
 // y (M, N) = act(x W^T + bias): x (M, K), weight (N, K), bias (N) fp32 or empty.
-// Keeps x, and the product before the activation if there is one.
+// Keeps x, and the product before the activation if there is one. `out` is x's dtype or fp32.
 Var Linear(Tape& tape, const Var& x, const Var& weight, const Var& bias,
-           Activation activation = Activation::kNone);
+           Activation activation = Activation::kNone, std::optional<DType> out = std::nullopt);
 
 // y = residual + gate * (x W^T + bias), gate (G, N) for groups of M / G rows, or empty for 1.
 // Keeps x, and the product before the gate if the gate wants a gradient.
 Var LinearGateResidual(Tape& tape, const Var& x, const Var& weight, const Var& bias,
                        const Var& gate, const Var& residual);
 
-// y = LayerNorm(x) (1 + scale) + shift, (G, D) each, or both empty. Their gradients must be fp32.
-// Keeps x and two numbers a row.
+// y = LayerNorm(x) (1 + scale) + shift, (G, D) or (D) each, or both empty. Their gradients must be
+// fp32. Keeps x and two numbers a row.
 Var NormModulate(Tape& tape, const Var& x, const Var& scale, const Var& shift);
 
 Var Silu(Tape& tape, const Var& x);                          // contiguous

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the self-attention of each layer keeps in one forward pass.
+#pragma once
+
+#include <vector>
+
+#include "lib/nn/attention.h"
+#include "lib/policy/setting.h"
+
+namespace suffice {
+
+struct AttentionPlan {
+  std::vector<AttentionSettings> layers;  // one for each layer, or none: dense everywhere
+};
+
+// The plan of a setting at time t of the flow. Heads of one layer may follow different rules: they
+// then run as one hybrid whose other prefix is at its shortest, which selects the same blocks.
+AttentionPlan PlanAt(const Setting& setting, BlockSize block, int64_t layers, int64_t heads,
+                     double t);
+
+// Whether the setting's plan is the same at all of these times.
+bool SamePlan(const Setting& setting, int64_t layers, int64_t heads, const std::vector<double>& t);
+
+}  // namespace suffice

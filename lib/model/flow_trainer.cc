@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/model/flow_trainer.h"
+
+#include <cmath>
+
+#include "lib/base/philox.h"
+
+namespace suffice {
+
+FlowTrainer::FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint64_t seed,
+                         VideoDit* teacher, const Setting* setting, BlockSize block)
+    : model_(&model),
+      teacher_(teacher),
+      config_(config),
+      seed_(seed),
+      block_(block),
+      optimizer_(model.parameters(), config.optimizer) {
+  if (setting != nullptr && !setting->dense()) setting_ = *setting;
+}
+
+Tensor FlowTrainer::Labels(const ClipBatch& batch, uint64_t first_sample) const {
+  const int64_t classes = model_->config().classes;
+  if (classes == 0) return Tensor();
+  std::vector<int32_t> labels = batch.labels;
+  SUFFICE_CHECK(static_cast<int64_t>(labels.size()) == batch.clips.shape()[0]);
+  for (size_t b = 0; b < labels.size(); ++b) {
+    const float u = UniformAt(seed_, static_cast<uint32_t>(Stream::kDropout), first_sample + b);
+    if (double{u} < config_.label_dropout) labels[b] = static_cast<int32_t>(classes);
+  }
+  const HostArray host = HostArray::From<int32_t>({static_cast<int64_t>(labels.size())}, labels);
+  return Tensor::FromHost(model_->context(), host);
+}
+
+// Samples that attend by one plan run together; a setting that changes with t may split them.
+void FlowTrainer::Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
+                             const Tensor& loss_sum) {
+  const int64_t count = batch.clips.shape()[0];
+  std::vector<double> t;
+  for (int64_t b = 0; b < count; ++b) {
+    t.push_back(SampleTime(config_.time, seed_, first_sample + static_cast<uint64_t>(b)));
+  }
+  const VideoDitConfig& c = model_->config();
+  if (!setting_ || SamePlan(*setting_, c.depth, c.heads, t)) {
+    return AccumulateAlike(batch, t, first_sample, step_samples, loss_sum);
+  }
+  for (int64_t b = 0; b < count; ++b) {
+    const auto i = static_cast<size_t>(b);
+    ClipBatch one{batch.clips.Slice(0, b, b + 1), {}, Tensor()};
+    if (!batch.labels.empty()) one.labels = {batch.labels[i]};
+    if (!batch.context.empty()) one.context = batch.context.Slice(0, b, b + 1);
+    AccumulateAlike(one, {t[i]}, first_sample + i, step_samples, loss_sum);
+  }
+}
+
+void FlowTrainer::AccumulateAlike(const ClipBatch& batch, const std::vector<double>& t,
+                                  uint64_t first_sample, int64_t step_samples,
+                                  const Tensor& loss_sum) {
+  Context& context = model_->context();
+  const Tensor& x0 = batch.clips;
+  const int64_t count = x0.shape()[0];
+  const auto elements = static_cast<uint64_t>(x0.shape().elements() / count);
+  const Tensor eps = FlowNoise(context, x0.shape(), seed_, first_sample * elements);
+  const Tensor tokens = model_->ToTokens(MixNoise(x0, eps, t), model_->compute_dtype());
+  const TokenGeometry& geometry = model_->GeometryOf(x0.shape());
+  const Conditioning conditioning{TimesTensor(context, t), Labels(batch, first_sample),
+                                  batch.context};
+  Tensor target;
+  if (teacher_ != nullptr) {
+    Tape infer(context, Tape::Mode::kInfer);
+    target = teacher_->Forward(infer, tokens, geometry, conditioning).value();
+  } else {
+    target = model_->ToTokens(FlowVelocity(x0, eps), DType::kF32);
+  }
+  AttentionPlan plan;
+  ForwardOptions options{.checkpoint = config_.checkpoint};
+  if (setting_) {
+    const VideoDitConfig& c = model_->config();
+    plan = PlanAt(*setting_, block_, c.depth, c.heads, t[0]);
+    options.plan = &plan;
+  }
+  Tape tape(context, Tape::Mode::kRecord);
+  const Var velocity = model_->Forward(tape, tokens, geometry, conditioning, options);
+  const auto weight =
+      static_cast<float>(static_cast<double>(count) / static_cast<double>(step_samples));
+  const Tensor loss = MseLoss(tape, velocity, target, count, weight);
+  context.Run(SumRowsParams{.x = loss.Reshape({count, 1}), .out = loss_sum});
+  tape.Backward();
+}
+
+std::optional<StepReport> FlowTrainer::Step(const std::vector<ClipBatch>& micro_batches) {
+  // What the step before left is read first: only its own work is waited for.
+  const std::optional<StepReport> before = Read();
+  Context& context = model_->context();
+  int64_t samples = 0;
+  for (const ClipBatch& batch : micro_batches) samples += batch.clips.shape()[0];
+  SUFFICE_CHECK(samples > 0);
+  const Tensor loss_sum(context, DType::kF32, {1, 1});
+  context.Run(FillParams{.out = loss_sum});
+  model_->parameters().ZeroGradients();
+  for (const ClipBatch& batch : micro_batches) {
+    Accumulate(batch, samples_, samples, loss_sum);
+    samples_ += static_cast<uint64_t>(batch.clips.shape()[0]);
+  }
+  optimizer_.Step();
+  const Tensor square_sum(context, DType::kF32, {1});
+  context.Run(AxpbyParams{.x = optimizer_.gradient_square_sum(), .out = square_sum});
+  pending_ = Pending{optimizer_.steps(), samples, optimizer_.LrAt(optimizer_.steps()), loss_sum,
+                     square_sum};
+  return before;
+}
+
+std::optional<StepReport> FlowTrainer::Read() {
+  if (!pending_) return std::nullopt;
+  const double loss_sum = double{pending_->loss_sum.ToHost().values<float>()[0]};
+  const double square_sum = double{pending_->square_sum.ToHost().values<float>()[0]};
+  const StepReport report{pending_->step, loss_sum / static_cast<double>(pending_->samples),
+                          std::sqrt(square_sum), pending_->lr};
+  pending_.reset();
+  return report;
+}
+
+std::optional<StepReport> FlowTrainer::Finish() { return Read(); }
+
+std::vector<NamedArray> FlowTrainer::Export() const {
+  std::vector<NamedArray> arrays;
+  for (NamedArray& named : model_->parameters().Export()) {
+    arrays.push_back({"master/" + named.name, std::move(named.array)});
+  }
+  for (NamedArray& named : optimizer_.Export()) {
+    arrays.push_back({"optimizer/" + named.name, std::move(named.array)});
+  }
+  const int64_t samples[] = {static_cast<int64_t>(samples_)};
+  arrays.push_back({"samples", HostArray::From<int64_t>({1}, samples)});
+  return arrays;
+}
+
+void FlowTrainer::Import(const std::vector<NamedArray>& arrays, const std::string& source) {
+  std::vector<NamedArray> masters, moments;
+  std::optional<int64_t> samples;
+  for (const NamedArray& named : arrays) {
+    if (named.name.starts_with("master/")) {
+      masters.push_back({named.name.substr(7), named.array});
+    } else if (named.name.starts_with("optimizer/")) {
+      moments.push_back({named.name.substr(10), named.array});
+    } else if (named.name == "samples" && named.array.dtype() == DType::kI64 &&
+               named.array.shape().elements() == 1 && named.array.values<int64_t>()[0] >= 0) {
+      samples = named.array.values<int64_t>()[0];
+    } else {
+      throw DataError("{}: {}: not part of a training state", source, named.name);
+    }
+  }
+  if (!samples) throw DataError("{}: samples: missing", source);
+  model_->parameters().Import(masters, source);
+  optimizer_.Import(moments, source);
+  samples_ = static_cast<uint64_t>(*samples);
+  pending_.reset();
+}
+
+}  // namespace suffice

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+// Training steps of a video diffusion transformer: flow matching from data, and velocity
+// distillation of a sparse student from a dense teacher at the same x_t, t and condition
+// (SpargeAttention2, arXiv 2602.13515, section 3.4: nothing but || u_student - u_teacher ||^2).
+//
+// Everything random is drawn from Philox by (seed, stream, sample), where samples are numbered
+// through the whole run: what a step sees does not depend on how its samples are cut into
+// micro-batches, on threads, or on what ran before it. Micro-batches add to the same gradients, so
+// that a step's memory is that of its largest micro-batch.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/model/rectified_flow.h"
+#include "lib/model/video_dit.h"
+#include "lib/nn/adamw.h"
+
+namespace suffice {
+
+struct FlowTrainingConfig {
+  AdamWConfig optimizer;
+  TimeLaw time;
+  double label_dropout = 0.1;  // probability that a label becomes the null label
+  bool checkpoint = false;     // run blocks again in the backward pass: less memory, more time
+};
+
+// Samples of one micro-batch.
+struct ClipBatch {
+  Tensor clips;                 // (B, C, F, Y, X) fp32
+  std::vector<int32_t> labels;  // B of them; empty without classes
+  Tensor context;               // (B, L, context_dim) of the compute dtype; empty without
+};
+
+struct StepReport {
+  int64_t step;          // from 1
+  double loss;           // mean squared error over the step's samples
+  double gradient_norm;  // before clipping
+  double lr;
+};
+
+class FlowTrainer {
+ public:
+  // Trains `model` on data; with a teacher, on the teacher's velocity. The two share a context and
+  // agree on everything but attention. `setting` is what the model attends by, null for dense; the
+  // teacher is dense. The referenced objects outlive the trainer.
+  FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint64_t seed,
+              VideoDit* teacher = nullptr, const Setting* setting = nullptr, BlockSize block = {});
+
+  // One optimiser step over all micro-batches, queued on the context's stream. Returns the report
+  // of the step before, which costs no wait for this one; nothing at the first call.
+  std::optional<StepReport> Step(const std::vector<ClipBatch>& micro_batches);
+  // The report of the last step; waits for it. Nothing if it was already returned.
+  std::optional<StepReport> Finish();
+
+  int64_t steps() const { return optimizer_.steps(); }
+  const AdamW& optimizer() const { return optimizer_; }
+
+  // All that a resumed run needs: "master/NAME", "optimizer/NAME", "samples" (1) i64. The same
+  // steps after Import as without the interruption, bit for bit. Throws kData, naming `source`.
+  std::vector<NamedArray> Export() const;
+  void Import(const std::vector<NamedArray>& arrays, const std::string& source);
+
+ private:
+  struct Pending {
+    int64_t step;
+    int64_t samples;
+    double lr;
+    Tensor loss_sum;    // (1, 1) fp32: sum over samples of their mean squared errors
+    Tensor square_sum;  // (1) fp32
+  };
+  void Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
+                  const Tensor& loss_sum);
+  void AccumulateAlike(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample,
+                       int64_t step_samples, const Tensor& loss_sum);
+  Tensor Labels(const ClipBatch& batch, uint64_t first_sample) const;
+  std::optional<StepReport> Read();
+
+  VideoDit* model_;
+  VideoDit* teacher_;
+  FlowTrainingConfig config_;
+  uint64_t seed_;
+  std::optional<Setting> setting_;
+  BlockSize block_;
+  AdamW optimizer_;
+  uint64_t samples_ = 0;  // seen so far
+  std::optional<Pending> pending_;
+};
+
+}  // namespace suffice

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/model/flow_trainer.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "tests/model/model_testing.h"
+
+namespace suffice {
+namespace {
+
+using testing::RandomClips;
+using testing::SameBits;
+using testing::Stir;
+using testing::TinyConfig;
+
+FlowTrainingConfig TinyTraining() {
+  FlowTrainingConfig config;
+  config.optimizer.lr = 3e-3;
+  config.optimizer.warmup_steps = 2;
+  config.optimizer.ema_decay = 0.9;
+  return config;
+}
+
+class FlowTrainerTest : public ::testing::Test {
+ protected:
+  ClipBatch Batch(int64_t count, uint64_t seed) {
+    ClipBatch batch{Tensor::FromHost(context, RandomClips(count, seed)), {}, Tensor()};
+    for (int64_t b = 0; b < count; ++b) batch.labels.push_back(static_cast<int32_t>(b % 3));
+    return batch;
+  }
+  VideoDit Model(DType compute, uint64_t seed = 1) {
+    VideoDit model(context, TinyConfig(), compute);
+    model.parameters().Initialize(seed);
+    return model;
+  }
+  Setting Sparse() {
+    Setting setting;
+    setting.rule = "topk";
+    setting.k = {500'000};
+    return setting;
+  }
+  Context context{{.backend = "ref"}};
+};
+
+// With one clip whatever the noise, the best velocity is known; the loss must fall far below its
+// start, which for zero velocity is the mean square of eps - x0.
+TEST_F(FlowTrainerTest, LearnsOneClip) {
+  VideoDit model = Model(DType::kF32);
+  FlowTrainingConfig config = TinyTraining();
+  config.optimizer.lr = 1e-2;
+  FlowTrainer trainer(model, config, 5);
+  const ClipBatch batch = Batch(1, 3);
+  double first = 0.0, last = 0.0;
+  int count = 0;
+  constexpr int kSteps = 600;
+  for (int step = 0; step < kSteps; ++step) {
+    const auto report = trainer.Step({batch});
+    EXPECT_EQ(report.has_value(), step > 0);
+    if (!report) continue;
+    EXPECT_EQ(report->step, step);
+    if (step <= 5) first += report->loss / 5.0;
+    if (step > kSteps - 50) {
+      last += report->loss;
+      ++count;
+    }
+  }
+  const auto report = trainer.Finish();
+  ASSERT_TRUE(report);
+  EXPECT_EQ(report->step, kSteps);
+  EXPECT_FALSE(trainer.Finish());
+  EXPECT_NEAR(first, 2.0, 0.5);
+  EXPECT_LT(last / count, 0.6 * first);
+}
+
+TEST_F(FlowTrainerTest, MicroBatchesAddUpToTheBatch) {
+  std::vector<NamedArray> results[2];
+  for (const int cut : {0, 1}) {
+    VideoDit model = Model(DType::kF32);
+    Stir(model, 2);
+    FlowTrainer trainer(model, TinyTraining(), 5);
+    const ClipBatch whole = Batch(3, 3);
+    ClipBatch a{whole.clips.Slice(0, 0, 1), {0}, Tensor()};
+    ClipBatch b{whole.clips.Slice(0, 1, 3), {1, 2}, Tensor()};
+    if (cut != 0) {
+      trainer.Step({a, b});
+    } else {
+      trainer.Step({whole});
+    }
+    for (const auto& p : model.parameters().all()) {
+      results[cut].push_back({p->name, p->grad.ToHost()});
+    }
+  }
+  for (size_t i = 0; i < results[0].size(); ++i) {
+    const auto a = results[0][i].array.values<float>(), b = results[1][i].array.values<float>();
+    double norm = 0.0, difference = 0.0;
+    for (size_t j = 0; j < a.size(); ++j) {
+      norm += double{a[j]} * double{a[j]};
+      difference += (double{a[j]} - double{b[j]}) * (double{a[j]} - double{b[j]});
+    }
+    EXPECT_LE(std::sqrt(difference), 1e-5 * std::sqrt(norm) + 1e-7) << results[0][i].name;
+  }
+}
+
+TEST_F(FlowTrainerTest, CheckpointingKeepsTheBits) {
+  const Setting sparse = Sparse();
+  std::vector<NamedArray> results[2];
+  for (const bool checkpoint : {false, true}) {
+    VideoDit model = Model(DType::kBF16);
+    Stir(model, 2);
+    FlowTrainingConfig config = TinyTraining();
+    config.checkpoint = checkpoint;
+    FlowTrainer trainer(model, config, 5, nullptr, &sparse, {8, 4});
+    for (int step = 0; step < 2; ++step) trainer.Step({Batch(2, 3)});
+    results[checkpoint ? 1 : 0] = trainer.Export();
+  }
+  EXPECT_TRUE(SameBits(results[0], results[1]));
+}
+
+TEST_F(FlowTrainerTest, SixStepsAreThreeAndThreeMore) {
+  const Setting sparse = Sparse();
+  const auto train = [&](FlowTrainer& trainer, int from, int to) {
+    for (int step = from; step < to; ++step) {
+      trainer.Step({Batch(2, static_cast<uint64_t>(10 + step))});
+    }
+  };
+  VideoDit straight = Model(DType::kBF16);
+  FlowTrainer one(straight, TinyTraining(), 5, nullptr, &sparse, {8, 4});
+  train(one, 0, 6);
+
+  VideoDit before = Model(DType::kBF16);
+  FlowTrainer first(before, TinyTraining(), 5, nullptr, &sparse, {8, 4});
+  train(first, 0, 3);
+  VideoDit after = Model(DType::kBF16, 77);  // other masters, which Import replaces
+  FlowTrainer second(after, TinyTraining(), 5, nullptr, &sparse, {8, 4});
+  second.Import(first.Export(), "test");
+  train(second, 3, 6);
+
+  EXPECT_TRUE(SameBits(one.Export(), second.Export()));
+  EXPECT_EQ(one.Finish()->loss, second.Finish()->loss);
+}
+
+TEST_F(FlowTrainerTest, DistillationOfADenseTeacherStartsAtZeroForADenseStudent) {
+  VideoDit teacher = Model(DType::kF32), student = Model(DType::kF32);
+  Stir(teacher, 2);
+  student.parameters().Import(teacher.parameters().Export(), "test");
+  FlowTrainer dense(student, TinyTraining(), 5, &teacher);
+  dense.Step({Batch(2, 3)});
+  EXPECT_EQ(dense.Finish()->loss, 0.0);
+
+  // A sparse student differs, and training brings it closer at the same samples.
+  student.parameters().Import(teacher.parameters().Export(), "test");
+  Setting sparse = Sparse();
+  sparse.k = {200'000};
+  FlowTrainer trainer(student, TinyTraining(), 5, &teacher, &sparse, {8, 4});
+  double first = 0.0, last = 0.0;
+  for (int step = 0; step < 40; ++step) {
+    trainer.Step({Batch(2, 3)});
+    const double loss = trainer.Finish()->loss;
+    if (step < 5) first += loss;
+    if (step >= 35) last += loss;
+  }
+  EXPECT_GT(first, 0.0);
+  EXPECT_LT(last, 0.8 * first);
+}
+
+// A setting with time intervals gives each sample of a batch its own plan.
+TEST_F(FlowTrainerTest, SettingsThatChangeWithTimeRunSampleBySample) {
+  Setting timed = Sparse();
+  SettingRule early{.rule = "dense"};
+  early.t_begin = 0.5;
+  timed.except = {early};
+  double losses[2];
+  for (const int cut : {0, 1}) {
+    VideoDit model = Model(DType::kF32);
+    Stir(model, 2);
+    FlowTrainer trainer(model, TinyTraining(), 5, nullptr, &timed, {8, 4});
+    const ClipBatch whole = Batch(3, 3);
+    std::vector<ClipBatch> parts;
+    for (int64_t b = 0; b < 3; ++b) {
+      parts.push_back({whole.clips.Slice(0, b, b + 1), {static_cast<int32_t>(b)}, Tensor()});
+    }
+    trainer.Step(cut != 0 ? parts : std::vector<ClipBatch>{whole});
+    losses[cut] = trainer.Finish()->loss;
+  }
+  EXPECT_EQ(losses[0], losses[1]);
+}
+
+}  // namespace
+}  // namespace suffice
