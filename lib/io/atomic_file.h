@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Outputs that appear whole or not at all.
 //
-// A file NAME is written as .NAME.tmp.PID in the same folder, flushed to the disk, renamed to NAME,
-// and the folder is flushed. Killed at any moment, the process leaves the old NAME or the new one.
-// The temporary is unlinked on failure; what a killed process left is removed by the next writer of
-// the same NAME, which tells a live temporary by the lock on it (by its PID where there are no
-// locks).
+// A file NAME is written as .NAME.tmp.PID in the same folder, flushed to the disk, renamed to
+// NAME, and the folder is flushed. Killed at any moment, the process leaves the old NAME or
+// the new one. The temporary is unlinked on failure; what a killed process left is removed by
+// the next writer of the same NAME, which tells a live temporary by the lock on it (by its PID
+// where there are no locks).
 #pragma once
 
 #include <cstddef>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ownership of libhdf5's identifiers, and its error stack turned into our errors. Internal to
-// lib/io.
+// Ownership of libhdf5's identifiers; its error stack as our errors. Internal to lib/io.
 //
 // Every public function of lib/io that calls libhdf5 holds an Hdf5Session for its duration. It
 // serialises all calls of the process (a libhdf5 built without thread safety stays correct; one

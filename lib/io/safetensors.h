@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// safetensors, the format that most weights are published in: 8 bytes with the header's length, a
-// JSON header that gives each tensor a type, a shape and a range of the bytes after it, and these
-// bytes.
+// safetensors, the format that most weights are published in: 8 bytes with the header's
+// length, a JSON header that gives each tensor a type, a shape and a range of the bytes after
+// it, and these bytes.
 //
 // The reader is stricter than the reference reader. Refused besides what that refuses (lengths past
 // the end, holes, overlaps, trailing bytes, sizes that do not fit type and shape, duplicate names):

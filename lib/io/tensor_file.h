@@ -18,8 +18,8 @@
 //   config-sha256     the SHA-256 of config, in hexadecimal
 //   inputs            list of "ROLE DIGEST": the content digest of each input, sorted
 //   seed              integer, when the file depends on one
-//   backend           the backend's name and instruction set or architecture, when it depends on
-//   one
+//   backend           the backend's name and instruction set or architecture, when it depends
+//                     on one
 // Wall-clock times, host names, paths, command lines and history are attributes of the group /run,
 // receipts are in the group /receipt. Everything outside these two groups is byte-identical for the
 // same inputs, seed, build and backend.
@@ -45,9 +45,8 @@
 //   KIND   group, dataset or attribute
 //   TYPE   f16 f32 f64 bf16 i8 i16 i32 i64 u8 u16 u32 u64 or str; "-" for a group
 //   SHAPE  the extents joined by commas; "-" for a scalar and for a group
-//   HASH   SHA-256, in hexadecimal, of the bytes (row-major, little-endian, uncompressed; of
-//   strings,
-//          each one's bytes followed by one NUL); "-" for a group
+//   HASH   SHA-256, in hexadecimal, of the bytes (row-major, little-endian, uncompressed;
+//          of strings, each one's bytes followed by one NUL); "-" for a group
 // Compression, chunking and alignment do not enter. It is computed, never stored.
 #pragma once
 
@@ -133,8 +132,7 @@ class TensorWriter {
   // Contiguous host memory, without a copy.
   void Dataset(const std::string& path, const View& host, const DatasetOptions& options = {});
   void Strings(const std::string& path, std::span<const std::string> strings);
-  // A dataset whose rows (slabs of dimension 0) are given in order, for what does not fit in
-  // memory.
+  // A dataset whose rows (slabs of dimension 0) are given in order: for what does not fit memory.
   RowStream OpenRows(const std::string& path, DType dtype, const Shape& shape,
                      const DatasetOptions& options = {});
   // `object` is a group, which is made if missing, or a dataset. A string has no NUL in it.
@@ -153,8 +151,7 @@ class RowStream {
  public:
   RowStream(RowStream&&) noexcept;
   ~RowStream();
-  // Rows [n, n + rows.shape()[0]) after n rows given before; rank and inner extents are the
-  // dataset's.
+  // The next rows.shape()[0] rows; rank and inner extents are the dataset's.
   void Append(const HostArray& rows);
   void Append(const void* rows, int64_t count);
   void Close();  // after the last row; a writer cannot commit before
@@ -230,16 +227,16 @@ class TensorReader {
   bool HasGroup(std::string_view group) const;
   const DatasetInfo& Info(std::string_view dataset) const;  // a missing one is an error
 
-  // Checks what the caller needs before anything is allocated. An extent of -1 is any. `who` wants
-  // it:
+  // Checks what the caller needs before anything is allocated. An extent of -1 is any. `who`
+  // wants it:
   //   weights.h5: /blocks/0/q: shape (64, 128), the config wants (64, 64)
   const DatasetInfo& Require(std::string_view dataset, DType dtype, const Shape& shape,
                              std::string_view who = "the config") const;
 
   HostArray Read(std::string_view dataset) const;
   HostArray ReadRows(std::string_view dataset, int64_t begin, int64_t end) const;
-  HostArray ReadFinite(
-      std::string_view dataset) const;  // a NaN or infinity is an error with its index
+  // A NaN or an infinity is an error that names its index.
+  HostArray ReadFinite(std::string_view dataset) const;
   std::vector<std::string> ReadStrings(std::string_view dataset) const;
   MappedArray Map(std::string_view dataset) const;
   // All bytes as stored but uncompressed, in order, in pieces of a few MiB. The checksum is judged
@@ -278,8 +275,8 @@ std::string ContentDigest(const std::string& path);
 // SHA-256, in hexadecimal, of a dataset's bytes: the HASH of its line.
 std::string DatasetDigest(const TensorReader& file, const DatasetInfo& info);
 
-// kData naming `file` and `object` with the index of the first NaN or infinity. Integers always
-// pass.
+// kData naming `file` and `object` with the index of the first NaN or infinity. Integers
+// always pass.
 void RequireFinite(const HostArray& array, const std::string& file, std::string_view object);
 
 }  // namespace suffice

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// YUV4MPEG2 output: uncompressed video that streams, also to standard output. Frames are 4:4:4, 8
-// bits, limited range, by the matrix of ITU-R BT.601, which players and ffmpeg assume where none is
-// named.
+// YUV4MPEG2 output: uncompressed video that streams, also to standard output. Frames are
+// 4:4:4, 8 bits, limited range, by the matrix of ITU-R BT.601, which players and ffmpeg assume
+// where none is named.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the tests of lib/io share: a folder that disappears, and a tensor file with one of
-// everything.
+// What the tests of lib/io share: a folder that disappears, a tensor file with one of everything.
 #pragma once
 
 #include <gtest/gtest.h>

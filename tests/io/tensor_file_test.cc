@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/io/tensor_file.h"
 
+#include <atomic>
 #include <cmath>
 #include <limits>
 #include <set>
+#include <thread>
 
 #include "tests/io/io_testing.h"
 
@@ -100,6 +102,27 @@ TEST(TensorFile, MapsPackedDatasetsFromMemory) {
   EXPECT_FALSE(mask.mapped());
   const HostArray wanted = RandomArray(DType::kU8, {300, 33}, 21);
   EXPECT_TRUE(std::equal(wanted.data(), wanted.data() + wanted.bytes(), mask.data()));
+}
+
+TEST(TensorFile, MayBeReadFromSeveralThreads) {
+  const TempFolder folder;
+  WriteExample(folder / "a.h5");
+  const TensorReader shared(folder / "a.h5");
+  const HostArray wanted = RandomArray(DType::kU8, {300, 33}, 21);
+  std::atomic<int> right = 0;
+  std::vector<std::thread> threads;
+  for (int worker = 0; worker < 4; ++worker) {
+    threads.emplace_back([&] {
+      for (int64_t row = 0; row < 100; ++row) {
+        const HostArray one = shared.ReadRows("/blocks/0/mask", row, row + 1);
+        right += std::equal(one.data(), one.data() + 33, wanted.data() + 33 * row);
+      }
+      const TensorReader own(folder / "a.h5");
+      right += Same(own.Read("/blocks/0/mask"), wanted);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(right, 404);
 }
 
 TEST(TensorFile, SaysWhatWasFoundAndWhatWasWanted) {
