@@ -72,6 +72,7 @@ class Checker {
     Want(block.q > 0 && block.k > 0, "block: {} x {}, wanted positive sizes", block.q, block.k);
     if (reason_) return;
     const int64_t most = std::max(BlockCount(n_q, block.q), BlockCount(n_k, block.k));
+    Want(std::max(n_q, n_k) <= kMaxTokens, "{} tokens, at most {}", std::max(n_q, n_k), kMaxTokens);
     Want(most <= kMaxBlocks, "block: {} x {} makes {} blocks, at most {}", block.q, block.k, most,
          kMaxBlocks);
   }

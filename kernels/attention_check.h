@@ -12,7 +12,8 @@
 namespace suffice {
 
 inline constexpr int64_t kMaxHeadDim = 256;
-inline constexpr int64_t kMaxBlocks = 65536;  // ids are u16
+inline constexpr int64_t kMaxBlocks = 65536;    // ids are u16
+inline constexpr int64_t kMaxTokens = 1 << 24;  // positions are exact in fp32
 
 std::optional<std::string> Validate(const Context& context, const PoolParams& params);
 std::optional<std::string> Validate(const Context& context, const SelectParams& params);

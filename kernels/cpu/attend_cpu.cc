@@ -16,7 +16,7 @@ struct Plan {
   const AttentionKernels& kernels;
   int64_t n_q, n_k, heads, group, t_q;
   int dim;
-  PackedRows k, v;
+  PackedHead k, v;
   int32_t* order;  // tasks (head of the group, query block) of one key head
   char* scratch;   // of each worker
   size_t scratch_bytes;
@@ -34,8 +34,8 @@ struct Plan {
     t_q = BlockCount(n_q, p.block.q);
     dim = static_cast<int>(p.q.dim(3));
     Carver carver(workspace);
-    k = PackedRows::AlongRows(kernels, n_k, dim, carver);
-    v = PackedRows::AcrossRows(kernels, n_k, dim, carver);
+    k = PackedHead(kernels, n_k, dim, true, false, carver);
+    v = PackedHead(kernels, n_k, dim, false, true, carver);
     order = carver.Take<int32_t>(group * t_q);
     scratch_bytes = (kernels.attend_scratch(dim) + 63) / 64 * 64;
     scratch = carver.Take(static_cast<int64_t>(scratch_bytes) * context.pool().threads());
@@ -44,26 +44,14 @@ struct Plan {
 
   BlockList Blocks(int64_t h, int64_t i) const {
     if (p.rows.empty()) return {nullptr, p.mask.AllowedBlocks(i, n_q, n_k, p.block)};
-    const int64_t* ptr = p.rows.ptr.ptr<int64_t>({(b * heads + h) * t_q + i});
-    return {p.rows.ids.ptr<uint16_t>() + ptr[0], ptr[1] - ptr[0]};
+    return ListOf(p.rows, (b * heads + h) * t_q + i);
   }
 
   void PackChunk(int64_t chunk) const {
     const int64_t begin = chunk * kPackChunk;
     const int64_t end = std::min(begin + kPackChunk, n_k);
-    PackRows(kernels, k, RowsOf(p.k, b, key_head), begin, end);
-    PackRows(kernels, v, RowsOf(p.v, b, key_head), begin, end);
-  }
-
-  void SortTasks() const {
-    const auto tasks = static_cast<int32_t>(group * t_q);
-    for (int32_t n = 0; n < tasks; ++n) order[n] = n;
-    const auto count = [&](int32_t n) { return Blocks(key_head * group + n / t_q, n % t_q).count; };
-    std::sort(order, order + tasks, [&](int32_t x, int32_t y) {
-      const int64_t nx = count(x);
-      const int64_t ny = count(y);
-      return nx != ny ? nx > ny : x < y;
-    });
+    k.Pack(RowsOf(p.k, b, key_head), begin, end);
+    v.Pack(RowsOf(p.v, b, key_head), begin, end);
   }
 
   void AttendBlock(int64_t n, int worker) const {
@@ -94,25 +82,99 @@ size_t AttendWorkspaceBytes(const Context& context, const AttendParams& params) 
 
 void Attend(Context& context, const AttendParams& p, void* workspace) {
   Plan plan(context, p, workspace);
-  const bool packs =
-      plan.k.form != PackedRows::Form::kInPlace || plan.v.form != PackedRows::Form::kInPlace;
   for (plan.b = 0; plan.b < p.q.dim(0); ++plan.b) {
     for (plan.key_head = 0; plan.key_head < p.k.dim(1); ++plan.key_head) {
-      if (packs) {
-        context.pool().ParallelFor((plan.n_k + kPackChunk - 1) / kPackChunk, 1,
+      if (plan.k.packs() || plan.v.packs()) {
+        context.pool().ParallelFor(PackChunks(plan.n_k), 1,
                                    [&plan](int64_t chunk, int) { plan.PackChunk(chunk); });
       }
-      plan.head = {plan.k.Units(RowsOf(p.k, plan.b, plan.key_head), false),
-                   plan.v.Units(RowsOf(p.v, plan.b, plan.key_head), true),
+      plan.head = {plan.k.Along(RowsOf(p.k, plan.b, plan.key_head)),
+                   plan.v.Across(RowsOf(p.v, plan.b, plan.key_head)),
                    plan.n_k,
                    p.block.k,
                    plan.dim,
                    p.scale,
                    p.mask.causal,
                    plan.n_k - plan.n_q};
-      plan.SortTasks();
+      SortByWork(plan.order, plan.group * plan.t_q, [&](int32_t n) {
+        return plan.Blocks(plan.key_head * plan.group + n / plan.t_q, n % plan.t_q).count;
+      });
       context.pool().ParallelFor(plan.group * plan.t_q, 1,
                                  [&plan](int64_t n, int worker) { plan.AttendBlock(n, worker); });
+    }
+  }
+}
+
+namespace {
+
+struct LsePlan {
+  const FullLseParams& p;
+  const AttentionKernels& kernels;
+  int64_t n_k, group, rows, chunks;
+  int dim;
+  PackedHead k;
+  char* scratch;
+  size_t scratch_bytes;
+  size_t bytes;
+
+  int64_t b = 0, key_head = 0;
+
+  LsePlan(const Context& context, const FullLseParams& params, void* workspace)
+      : p(params), kernels(KernelsFor(context, params.q.dtype)) {
+    n_k = p.k.dim(2);
+    group = p.q.dim(1) / p.k.dim(1);
+    rows = p.lse_full.dim(2);
+    chunks = (rows + kTile - 1) / kTile;
+    dim = static_cast<int>(p.q.dim(3));
+    Carver carver(workspace);
+    k = PackedHead(kernels, n_k, dim, true, false, carver);
+    scratch_bytes = (kernels.attend_scratch(dim) + 63) / 64 * 64;
+    scratch = carver.Take(static_cast<int64_t>(scratch_bytes) * context.pool().threads());
+    bytes = carver.bytes();
+  }
+
+  void Chunk(int64_t n, int worker) const {
+    const int64_t h = key_head * group + n / chunks;
+    const int64_t first = n % chunks * kTile;
+    FullLseTile tile{};
+    tile.k = k.Along(RowsOf(p.k, b, key_head));
+    tile.q = RowsOf(p.q, b, h);
+    if (p.row_ids.empty()) {
+      tile.q = tile.q.from(first);
+    } else {
+      tile.row_ids = p.row_ids.ptr<int64_t>({first});
+    }
+    tile.first = first;
+    tile.rows = static_cast<int>(std::min<int64_t>(kTile, rows - first));
+    tile.n_k = n_k;
+    tile.dim = dim;
+    tile.scale = p.scale;
+    tile.causal = p.mask.causal;
+    tile.shift = n_k - p.q.dim(2);
+    tile.lse = p.lse_full.ptr<float>({b, h, first});
+    tile.lse_stride = p.lse_full.stride(2);
+    kernels.full_lse(tile, scratch + static_cast<size_t>(worker) * scratch_bytes);
+  }
+};
+
+}  // namespace
+
+size_t FullLseWorkspaceBytes(const Context& context, const FullLseParams& params) {
+  return LsePlan(context, params, nullptr).bytes;
+}
+
+void FullLse(Context& context, const FullLseParams& p, void* workspace) {
+  LsePlan plan(context, p, workspace);
+  for (plan.b = 0; plan.b < p.q.dim(0); ++plan.b) {
+    for (plan.key_head = 0; plan.key_head < p.k.dim(1); ++plan.key_head) {
+      if (plan.k.packs()) {
+        context.pool().ParallelFor(PackChunks(plan.n_k), 1, [&plan](int64_t chunk, int) {
+          plan.k.Pack(RowsOf(plan.p.k, plan.b, plan.key_head), chunk * kPackChunk,
+                      std::min((chunk + 1) * kPackChunk, plan.n_k));
+        });
+      }
+      context.pool().ParallelFor(plan.group * plan.chunks, 1,
+                                 [&plan](int64_t n, int worker) { plan.Chunk(n, worker); });
     }
   }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // bf16 attention by vdpbf16ps. Products of fp32 inputs are attention_avx512.cc's.
 #include "kernels/cpu/attend-inl.h"
+#include "kernels/cpu/attend_backward-inl.h"
 #include "kernels/cpu/vector_avx512-inl.h"
 
 namespace suffice::cpu {
@@ -54,6 +55,13 @@ const AttentionKernels& KernelsAvx512Bf16() {
       .pair_rows = &PairRows,
       .attend_scratch = &AttendScratch<Avx512Bf16>,
       .attend = &Attend<Avx512Bf16, uint16_t>,
+      .full_lse = &FullLse<Avx512Bf16, uint16_t>,
+      .row_statistics = &RowStatistics<Avx512Bf16, uint16_t>,
+      .gradient_scratch = &GradientScratchBytes<Avx512Bf16>,
+      .query_gradient = &QueryGradientOf<Avx512Bf16, uint16_t>,
+      .key_gradient_begin = &KeyGradientBegin<Avx512Bf16, uint16_t>,
+      .key_gradient_add = &KeyGradientAdd<Avx512Bf16>,
+      .key_gradient_end = &KeyGradientEnd<Avx512Bf16, uint16_t>,
   };
   return kKernels;
 }

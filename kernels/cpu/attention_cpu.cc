@@ -9,7 +9,7 @@ namespace suffice {
 namespace cpu {
 namespace {
 
-// Pairs of keys must not straddle two blocks.
+// Pairs of tokens must not straddle two blocks: of keys, and in the backward pass of queries.
 template <class Params>
 std::optional<std::string> Supports(const Context& context, const Params& params) {
   if (auto reason = Validate(context, params)) return reason;
@@ -37,56 +37,47 @@ const AttentionKernels& KernelsFor(const Context& context, DType dtype) {
   return KernelsPortable(bf16);
 }
 
-PackedRows PackedRows::AlongRows(const AttentionKernels& kernels, int64_t rows, int dim,
-                                 Carver& carver) {
-  PackedRows packed{Form::kInPlace, rows, dim, nullptr};
-  if (kernels.wide_input || (kernels.pairs && dim % 2 != 0)) packed.form = Form::kCopied;
-  if (packed.form == Form::kCopied) packed.memory = carver.Take(rows * packed.memory_row_bytes());
-  return packed;
+PackedHead::PackedHead(const AttentionKernels& kernels, int64_t rows, int dim, bool along,
+                       bool across, Carver& carver)
+    : kernels_(&kernels), dim_(dim) {
+  copies_ = kernels.wide_input || (kernels.pairs && dim % 2 != 0 && along);
+  pairs_ = kernels.pairs && across;
+  const int units = kernels.pairs ? (dim + 1) / 2 : dim;
+  copied_row_bytes_ = 4 * int64_t{units};
+  paired_row_bytes_ = 4 * int64_t{dim};
+  if (copies_) copied_ = carver.Take(rows * copied_row_bytes_);
+  if (pairs_) paired_ = carver.Take((rows + 1) / 2 * paired_row_bytes_);
 }
 
-PackedRows PackedRows::AcrossRows(const AttentionKernels& kernels, int64_t rows, int dim,
-                                  Carver& carver) {
-  PackedRows packed{Form::kInPlace, rows, dim, nullptr};
-  if (kernels.pairs) {
-    packed.form = Form::kPaired;
-    packed.memory = carver.Take((rows + 1) / 2 * packed.memory_row_bytes());
-  } else if (kernels.wide_input) {
-    packed.form = Form::kCopied;
-    packed.memory = carver.Take(rows * packed.memory_row_bytes());
+void PackedHead::Pack(const Rows& from, int64_t begin, int64_t end) const {
+  if (copies_) {
+    kernels_->copy_rows(from.from(begin), end - begin, dim_,
+                        {copied_ + begin * copied_row_bytes_, copied_row_bytes_});
   }
-  return packed;
-}
-
-int64_t PackedRows::memory_row_bytes() const { return 4 * int64_t{dim}; }
-
-UnitMatrix PackedRows::Units(const Rows& from, bool across) const {
-  const char* data = form == Form::kInPlace ? from.data : memory;
-  const int64_t stride = form == Form::kInPlace ? from.stride_bytes : memory_row_bytes();
-  return across ? UnitMatrix{data, 4, stride} : UnitMatrix{data, stride, 4};
-}
-
-void PackRows(const AttentionKernels& kernels, const PackedRows& packed, const Rows& from,
-              int64_t begin, int64_t end) {
-  const int64_t bytes = packed.memory_row_bytes();
-  switch (packed.form) {
-    case PackedRows::Form::kInPlace:
-      return;
-    case PackedRows::Form::kCopied:
-      kernels.copy_rows(from.from(begin), end - begin, packed.dim,
-                        {packed.memory + begin * bytes, bytes});
-      return;
-    case PackedRows::Form::kPaired:
-      kernels.pair_rows(from.from(begin), end - begin, packed.dim,
-                        {packed.memory + begin / 2 * bytes, bytes});
-      return;
+  if (pairs_) {
+    kernels_->pair_rows(from.from(begin), end - begin, dim_,
+                        {paired_ + begin / 2 * paired_row_bytes_, paired_row_bytes_});
   }
+}
+
+UnitMatrix PackedHead::Along(const Rows& from) const {
+  return copies_ ? UnitMatrix{copied_, copied_row_bytes_, 4}
+                 : UnitMatrix{from.data, from.stride_bytes, 4};
+}
+
+UnitMatrix PackedHead::Across(const Rows& from) const {
+  if (pairs_) return {paired_, 4, paired_row_bytes_};
+  return copies_ ? UnitMatrix{copied_, 4, copied_row_bytes_}
+                 : UnitMatrix{from.data, 4, from.stride_bytes};
 }
 
 }  // namespace cpu
 
 void AddAttentionCpu(Backend& table) {
   table.attend = {&cpu::Supports<AttendParams>, &cpu::AttendWorkspaceBytes, &cpu::Attend};
+  table.attend_backward = {&cpu::Supports<AttendBackwardParams>, &cpu::AttendBackwardWorkspaceBytes,
+                           &cpu::AttendBackward};
+  table.full_lse = {&Validate, &cpu::FullLseWorkspaceBytes, &cpu::FullLse};
 }
 
 }  // namespace suffice

@@ -3,6 +3,8 @@
 // threads, over the vector code of attention_tile.h.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/backend.h"
 #include "kernels/cpu/attention_tile.h"
 
@@ -13,8 +15,12 @@ void AddAttentionCpu(Backend& table);
 namespace cpu {
 
 void Attend(Context& context, const AttendParams& params, void* workspace);
+void AttendBackward(Context& context, const AttendBackwardParams& params, void* workspace);
+void FullLse(Context& context, const FullLseParams& params, void* workspace);
 
 size_t AttendWorkspaceBytes(const Context& context, const AttendParams& params);
+size_t AttendBackwardWorkspaceBytes(const Context& context, const AttendBackwardParams& params);
+size_t FullLseWorkspaceBytes(const Context& context, const FullLseParams& params);
 
 // The tables for a context's instruction set and an input type.
 const AttentionKernels& KernelsFor(const Context& context, DType dtype);
@@ -44,28 +50,50 @@ class Carver {
   size_t bytes_ = 0;
 };
 
-// The broadcast side of a product made of one head's rows, in place or packed. All rows of all
-// heads have the same form, so a plan is made once and Pack called for each head.
-struct PackedRows {
-  enum class Form { kInPlace, kCopied, kPaired } form;
-  int64_t rows;
-  int dim;
-  char* memory;  // of the packed forms
+// The rows of one head as the broadcast side of products: along them (rows x units of the head
+// dimension, as in S^T = K Q^T) and across them (head dimension x units of rows, as in O^T = V^T
+// P^T). A plan is made once; Pack is called for the rows of each head, Along and Across after it.
+class PackedHead {
+ public:
+  PackedHead() = default;
+  PackedHead(const AttentionKernels& kernels, int64_t rows, int dim, bool along, bool across,
+             Carver& carver);
+  bool packs() const { return copies_ || pairs_; }
+  void Pack(const Rows& from, int64_t begin, int64_t end) const;  // begin even
+  UnitMatrix Along(const Rows& from) const;
+  UnitMatrix Across(const Rows& from) const;
 
-  // Key rows x units of the head dimension, and head dimension x units of keys.
-  static PackedRows AlongRows(const AttentionKernels& kernels, int64_t rows, int dim,
-                              Carver& carver);
-  static PackedRows AcrossRows(const AttentionKernels& kernels, int64_t rows, int dim,
-                               Carver& carver);
-  int64_t memory_row_bytes() const;  // of one packed row, or of one row of pairs
-  UnitMatrix Units(const Rows& from, bool across) const;
+ private:
+  bool copies_ = false;  // rows that do not do as they are: to be widened, or of odd length
+  bool pairs_ = false;
+  const AttentionKernels* kernels_ = nullptr;
+  int dim_ = 0;
+  int64_t copied_row_bytes_ = 0;
+  int64_t paired_row_bytes_ = 0;
+  char* copied_ = nullptr;
+  char* paired_ = nullptr;
 };
 
-// Packs rows [begin, end) where the form asks for it; begin is even.
-void PackRows(const AttentionKernels& kernels, const PackedRows& packed, const Rows& from,
-              int64_t begin, int64_t end);
-
 inline constexpr int64_t kPackChunk = 256;  // rows per task of packing
+inline int64_t PackChunks(int64_t rows) { return (rows + kPackChunk - 1) / kPackChunk; }
+
+// One head's block lists, or all allowed blocks where there are none.
+inline BlockList ListOf(const BlockLists& lists, int64_t row) {
+  const int64_t* ptr = lists.ptr.ptr<int64_t>() + row;
+  return {lists.ids.ptr<uint16_t>() + ptr[0], ptr[1] - ptr[0]};
+}
+
+// Sorts tasks 0 .. count-1 by descending work(task), ties in order: the longest first, so that no
+// thread is left with a long one at the end.
+template <class Work>
+void SortByWork(int32_t* tasks, int64_t count, Work work) {
+  for (int32_t n = 0; n < static_cast<int32_t>(count); ++n) tasks[n] = n;
+  std::sort(tasks, tasks + count, [&](int32_t x, int32_t y) {
+    const int64_t work_x = work(x);
+    const int64_t work_y = work(y);
+    return work_x != work_y ? work_x > work_y : x < y;
+  });
+}
 
 }  // namespace cpu
 }  // namespace suffice

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "kernels/cpu/attend-inl.h"
+#include "kernels/cpu/attend_backward-inl.h"
 
 namespace suffice::cpu {
 namespace {
@@ -15,6 +16,13 @@ constexpr AttentionKernels kFp32Kernels = {
     .pair_rows = nullptr,
     .attend_scratch = &AttendScratch<V>,
     .attend = &Attend<V, Input>,
+    .full_lse = &FullLse<V, Input>,
+    .row_statistics = &RowStatistics<V, Input>,
+    .gradient_scratch = &GradientScratchBytes<V>,
+    .query_gradient = &QueryGradientOf<V, Input>,
+    .key_gradient_begin = &KeyGradientBegin<V, Input>,
+    .key_gradient_add = &KeyGradientAdd<V>,
+    .key_gradient_end = &KeyGradientEnd<V, Input>,
 };
 
 }  // namespace

@@ -18,9 +18,9 @@ namespace suffice::cpu {
 
 inline constexpr int kMaxDim = 256;
 inline constexpr int kTile = 64;       // lanes of a tile
-inline constexpr int kGroupTiles = 2;  // tiles that read a step's keys while they are near
+inline constexpr int kGroupTiles = 2;  // tiles that read a step's keys while these are near
 inline constexpr int kGroup = kTile * kGroupTiles;
-inline constexpr int kStepKeys = 128;  // keys per softmax step: two blocks of 64, one of 128
+inline constexpr int kStepRows = 128;  // tokens per step: two blocks of 64 or one of 128
 
 // A matrix whose units are broadcast: unit u of row r is at data + r * row_bytes + u * unit_bytes.
 struct UnitMatrix {
@@ -66,6 +66,65 @@ struct AttendGroup {
   int64_t lse_stride;
 };
 
+// Up to kTile queries, rows row_ids[0, rows) of q, or where it is null those from row 0 of q on,
+// which is query `first`.
+struct FullLseTile {
+  UnitMatrix k;
+  Rows q;
+  const int64_t* row_ids;
+  int64_t first;
+  int rows;
+  int64_t n_k;
+  int dim;
+  float scale;
+  bool causal;
+  int64_t shift;
+  float* lse;
+  int64_t lse_stride;
+};
+
+// Half of the backward pass for up to kTile queries: dq by the list of key blocks,
+//   dS = P (dP - delta),  P = e^(scale S + neg_lse),  dP = V dO^T,  dQ^T = scale K^T dS
+// with neg_lse = -lse (-infinity where lse is -infinity) and delta = rowsum(dO o), both per query.
+struct QueryGradient {
+  UnitMatrix k, v;      // key rows x units
+  UnitMatrix k_across;  // head dimension x units of keys
+  Rows q, d_o, dq;
+  int64_t first;
+  int rows;
+  const float* neg_lse;  // of the first query
+  const float* delta;
+  BlockList blocks;
+  int block_k;
+  int64_t n_k;
+  int dim;
+  float scale;
+  bool causal;
+  int64_t shift;
+};
+
+// The other half, for up to kTile keys: begin, then add for each query head that reads the key
+// head, then end, with one scratch.
+//   dV^T += dO^T P,  dK^T += scale Q^T dS
+struct KeyGradient {
+  Rows k, v, dk, dv;
+  int64_t first;
+  int rows;
+  int64_t n_q;
+  int dim;
+  float scale;
+  bool causal;
+  int64_t shift;
+};
+struct KeyGradientHead {
+  UnitMatrix q, d_o;                // query rows x units
+  UnitMatrix q_across, d_o_across;  // head dimension x units of queries
+  const float* neg_lse;
+  const float* delta;
+  BlockList blocks;
+  int block_q;
+};
+
 // Scratch bytes that a call of each function needs, for head dimension dim.
 struct AttentionKernels {
   bool pairs;       // units are bf16 pairs
@@ -79,6 +138,16 @@ struct AttentionKernels {
 
   size_t (*attend_scratch)(int dim);
   void (*attend)(const AttendHead& head, const AttendGroup& group, void* scratch);
+  void (*full_lse)(const FullLseTile& tile, void* scratch);  // attend_scratch
+
+  // neg_lse and delta of `rows` queries.
+  void (*row_statistics)(Rows o, Rows d_o, const float* lse, int64_t lse_stride, int64_t rows,
+                         int dim, float* neg_lse, float* delta);
+  size_t (*gradient_scratch)(int dim);
+  void (*query_gradient)(const QueryGradient& job, void* scratch);
+  void (*key_gradient_begin)(const KeyGradient& job, void* scratch);
+  void (*key_gradient_add)(const KeyGradient& job, const KeyGradientHead& head, void* scratch);
+  void (*key_gradient_end)(const KeyGradient& job, void* scratch);
 };
 
 const AttentionKernels& KernelsPortable(bool bf16);

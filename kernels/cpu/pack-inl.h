@@ -19,35 +19,47 @@ constexpr int PaddedUnits(int dim) {
   return (Units<V>(dim) + V::kLanes - 1) / V::kLanes * V::kLanes;
 }
 
-// One row of a tensor as units, padded with zeros to PaddedUnits.
+// One row of a tensor as fp32, padded with zeros to whole vectors.
 template <class V, class Input>
-void StageRow(const char* from, int dim, float* to) {
-  const int padded = PaddedUnits<V>(dim);
-  if constexpr (V::kUnitValues * sizeof(Input) == sizeof(float)) {
-    std::memcpy(to, from, static_cast<size_t>(dim) * sizeof(Input));
-    std::memset(
-        reinterpret_cast<char*>(to) + static_cast<size_t>(dim) * sizeof(Input), 0,
-        static_cast<size_t>(padded) * sizeof(float) - static_cast<size_t>(dim) * sizeof(Input));
-  } else {
-    const auto* values = reinterpret_cast<const uint16_t*>(from);
-    int d = 0;
-    for (; d + V::kLanes <= dim; d += V::kLanes) V::Store(to + d, V::LoadBf16(values + d));
-    if (d < dim) {
-      uint16_t tail[V::kLanes] = {};
-      std::memcpy(tail, values + d, static_cast<size_t>(dim - d) * sizeof(uint16_t));
-      V::Store(to + d, V::LoadBf16(tail));
-      d += V::kLanes;
+void WidenRow(const char* from, int dim, float* to) {
+  Input tail[V::kLanes] = {};
+  const auto* values = reinterpret_cast<const Input*>(from);
+  const auto load = [](const Input* p) {
+    if constexpr (sizeof(Input) == sizeof(float)) {
+      return V::Load(p);
+    } else {
+      return V::LoadBf16(p);
     }
+  };
+  int d = 0;
+  for (; d + V::kLanes <= dim; d += V::kLanes) V::Store(to + d, load(values + d));
+  if (d < dim) {
+    std::memcpy(tail, values + d, static_cast<size_t>(dim - d) * sizeof(Input));
+    V::Store(to + d, load(tail));
   }
 }
 
-// Up to kTile rows of a tensor side by side: to[unit][lane], lanes beyond the rows zero.
-// `stage` holds kLanes * PaddedUnits values.
+// One row of a tensor as units, padded with zeros to PaddedUnits.
 template <class V, class Input>
-void PackLanes(Rows from, int rows, int dim, float* stage, float* to) {
+void StageRow(const char* from, int dim, float* to) {
+  if constexpr (V::kUnitValues == 1) {
+    WidenRow<V, Input>(from, dim, to);
+  } else {
+    const size_t bytes = static_cast<size_t>(dim) * sizeof(Input);
+    std::memcpy(to, from, bytes);
+    std::memset(reinterpret_cast<char*>(to) + bytes, 0,
+                PaddedUnits<V>(dim) * sizeof(float) - bytes);
+  }
+}
+
+// Up to kTile rows of a tensor, its first or those named by row_ids, side by side: to[unit][lane],
+// lanes beyond the rows zero. `stage` holds kLanes * PaddedUnits values.
+template <class V, class Input>
+void PackLanes(Rows from, int rows, int dim, float* stage, float* to,
+               const int64_t* row_ids = nullptr) {
   const int padded = PaddedUnits<V>(dim);
-  const bool direct =
-      V::kUnitValues * sizeof(Input) == sizeof(float) && dim == padded * V::kUnitValues;
+  const bool direct = V::kUnitValues * sizeof(Input) == sizeof(float) &&
+                      dim == padded * V::kUnitValues && row_ids == nullptr;
   for (int lane = 0; lane < kTile; lane += V::kLanes) {
     const char* source = reinterpret_cast<const char*>(stage);
     int64_t source_bytes = padded * static_cast<int64_t>(sizeof(float));
@@ -57,7 +69,8 @@ void PackLanes(Rows from, int rows, int dim, float* stage, float* to) {
     } else {
       for (int i = 0; i < V::kLanes; ++i) {
         if (lane + i < rows) {
-          StageRow<V, Input>(from.data + (lane + i) * from.stride_bytes, dim, stage + i * padded);
+          const int64_t row = row_ids == nullptr ? lane + i : row_ids[lane + i];
+          StageRow<V, Input>(from.data + row * from.stride_bytes, dim, stage + i * padded);
         } else {
           std::memset(stage + i * padded, 0, static_cast<size_t>(padded) * sizeof(float));
         }

@@ -31,9 +31,9 @@ template <class V, Adjacent kAdjacent, int R>
   }
 }
 
-// Cuts `rows` into runs of at most V::kRows, none much shorter than the others at the end (short
-// runs leave too few independent sums to hide the latency), and calls f with a
-// std::integral_constant-like size and the first row of each.
+// Cuts `rows` into runs of at most 6, none much shorter than the others (a short run leaves too few
+// independent sums to hide the latency of the dot product) and all but the last even (so that rows
+// of pairs stay in one run), and calls f(Size<R>{}, first row) for each.
 template <int N>
 struct Size {
   static constexpr int value = N;
@@ -44,7 +44,7 @@ template <class F>
   for (; rows - row >= 10; row += 6) f(Size<6>{}, row);
   while (row < rows) {
     const int left = rows - row;
-    const int run = left > 6 ? (left + 1) / 2 : left;
+    const int run = left > 6 ? (left + 3) / 4 * 2 : left;
     switch (run) {
       case 6:
         f(Size<6>{}, row);

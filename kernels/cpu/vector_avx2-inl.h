@@ -25,6 +25,7 @@ struct Avx2 {
   static F Mul(F a, F b) { return _mm256_mul_ps(a, b); }
   static F Div(F a, F b) { return _mm256_div_ps(a, b); }
   static F Fma(F a, F b, F c) { return _mm256_fmadd_ps(a, b, c); }
+  static F CancellingFma(F a, F b, F c) { return Fma(a, b, c); }
   static F Max(F a, F b) { return _mm256_max_ps(a, b); }
 
   struct Split {
@@ -44,10 +45,8 @@ struct Avx2 {
   static F ReplaceEqual(F x, F c, F y) {
     return _mm256_blendv_ps(x, y, _mm256_cmp_ps(x, c, _CMP_EQ_OQ));
   }
-  static F ReplaceBelow(F x, int n, F y) {
-    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    const __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(n), lane);
-    return _mm256_blendv_ps(x, y, _mm256_castsi256_ps(below));
+  static F ReplaceLess(F x, F a, F b, F y) {
+    return _mm256_blendv_ps(x, y, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
   }
 
   static F BroadcastUnit(const char* p) {

@@ -26,6 +26,7 @@ struct Avx512 {
   static F Mul(F a, F b) { return _mm512_mul_ps(a, b); }
   static F Div(F a, F b) { return _mm512_div_ps(a, b); }
   static F Fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
+  static F CancellingFma(F a, F b, F c) { return Fma(a, b, c); }
   static F Max(F a, F b) { return _mm512_max_ps(a, b); }  // b where either is NaN
   // x = n + r, n whole and |r| <= 1/2, for Exp2: vreduceps gives r = 0 for -infinity.
   struct Split {
@@ -40,10 +41,9 @@ struct Avx512 {
   static F ReplaceEqual(F x, F c, F y) {
     return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(x, c, _CMP_EQ_OQ), y);
   }
-  // y in the lanes below n, x in the others.
-  static F ReplaceBelow(F x, int n, F y) {
-    const auto mask = static_cast<__mmask16>(n >= 16 ? 0xFFFFu : (n <= 0 ? 0u : (1u << n) - 1u));
-    return _mm512_mask_mov_ps(x, mask, y);
+  // y where a < b, x elsewhere.
+  static F ReplaceLess(F x, F a, F b, F y) {
+    return _mm512_mask_mov_ps(x, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), y);
   }
 
   static F BroadcastUnit(const char* p) {

@@ -28,6 +28,13 @@ struct Portable {
   static F Mul(F a, F b) { return a * b; }
   static F Div(F a, F b) { return a / b; }
   static F Fma(F a, F b, F c) { return a * b + c; }  // two roundings
+  // The product is exact and its cancellation with c too, for the arguments of exponentials.
+  static F CancellingFma(F a, F b, F c) {
+    typedef double D __attribute__((vector_size(32)));
+    const D sum = __builtin_convertvector(a, D) * __builtin_convertvector(b, D) +
+                  __builtin_convertvector(c, D);
+    return __builtin_convertvector(sum, F);
+  }
   static F Max(F a, F b) { return a > b ? a : b; }
 
   struct Split {
@@ -45,7 +52,7 @@ struct Portable {
     return reinterpret_cast<F>(reinterpret_cast<I>(x) + shift);
   }
   static F ReplaceEqual(F x, F c, F y) { return x == c ? y : x; }
-  static F ReplaceBelow(F x, int n, F y) { return I{0, 1, 2, 3} < n ? y : x; }
+  static F ReplaceLess(F x, F a, F b, F y) { return a < b ? y : x; }
 
   static F BroadcastUnit(const char* p) {
     float x;

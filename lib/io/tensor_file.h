@@ -36,7 +36,7 @@
 //   dims   the names of its dimensions, outermost first, where they have names
 // Storage is one of two. Mapped: contiguous and uncompressed, from 64 KiB on aligned to 4 KiB in
 // the file (weights, latents, q, k, v). Packed: chunks of at most 1 MiB, shuffle and deflate
-// (masks, histories). A reader accepts either, and any alignment, so h5repack may change them.
+// (masks, histories). A reader accepts either, and any alignment, so h5repack(1) may change them.
 //
 // CONTENT DIGEST. The SHA-256, in hexadecimal, of one line per group, dataset and attribute outside
 // /run and /receipt. A line is PATH, KIND, TYPE, SHAPE and HASH separated by one TAB and ended by

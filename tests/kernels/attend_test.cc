@@ -46,16 +46,35 @@ TEST_P(AttendTest, ForwardAgreesWithTheReference) {
   }
 }
 
+TEST_P(AttendTest, BackwardAgreesWithTheReference) {
+  const Tolerances tolerance = dtype() == DType::kBF16 ? kBf16 : kFp32;
+  for (const AttentionCase& c : AttentionCases()) {
+    SCOPED_TRACE(c.name);
+    const AttentionProblem problem = MakeProblem(c, dtype());
+    const AttentionResult expected = RunAttention(reference_, problem, true);
+    const AttentionResult plain = c.magnitude > 1.0f ? PlainAttention(problem) : expected;
+    const AttentionResult result = RunAttention(context_, problem, true);
+    const double fixed = tolerance.gradient;
+    const double floor = GradientFloor(problem);
+    EXPECT_LE(RelativeL2(result.dq, expected.dq, floor), Bound(c, fixed, plain.dq, expected.dq));
+    EXPECT_LE(RelativeL2(result.dk, expected.dk, floor), Bound(c, fixed, plain.dk, expected.dk));
+    EXPECT_LE(RelativeL2(result.dv, expected.dv), Bound(c, fixed, plain.dv, expected.dv));
+  }
+}
+
 TEST_P(AttendTest, ListsOfAllBlocksGiveTheDenseBits) {
   for (const AttentionCase& c : AttentionCases()) {
     if (c.lists != CaseLists::kAll) continue;
     SCOPED_TRACE(c.name);
     AttentionCase dense = c;
     dense.lists = CaseLists::kNone;
-    const AttentionResult by_lists = RunAttention(context_, MakeProblem(c, dtype()), false);
-    const AttentionResult without = RunAttention(context_, MakeProblem(dense, dtype()), false);
+    const AttentionResult by_lists = RunAttention(context_, MakeProblem(c, dtype()), true);
+    const AttentionResult without = RunAttention(context_, MakeProblem(dense, dtype()), true);
     EXPECT_EQ(by_lists.o, without.o);
     EXPECT_EQ(by_lists.lse, without.lse);
+    EXPECT_EQ(by_lists.dq, without.dq);
+    EXPECT_EQ(by_lists.dk, without.dk);
+    EXPECT_EQ(by_lists.dv, without.dv);
   }
 }
 
@@ -65,11 +84,58 @@ TEST_P(AttendTest, TheNumberOfThreadsDoesNotShow) {
   for (const AttentionCase& c : AttentionCases()) {
     SCOPED_TRACE(c.name);
     const AttentionProblem problem = MakeProblem(c, dtype());
-    const AttentionResult expected = RunAttention(one, problem, false);
+    const AttentionResult expected = RunAttention(one, problem, true);
     for (Context* context : {&context_, &five}) {
-      const AttentionResult result = RunAttention(*context, problem, false);
+      const AttentionResult result = RunAttention(*context, problem, true);
       EXPECT_EQ(result.o, expected.o);
       EXPECT_EQ(result.lse, expected.lse);
+      EXPECT_EQ(result.dq, expected.dq);
+      EXPECT_EQ(result.dk, expected.dk);
+      EXPECT_EQ(result.dv, expected.dv);
+    }
+  }
+}
+
+TEST_P(AttendTest, FullLseAgreesWithTheReference) {
+  const int64_t row_ids[] = {0, 131, 77, 5, 5, 199, 42};
+  for (const bool causal : {false, true}) {
+    for (const bool chosen : {false, true}) {
+      for (const int64_t n_k : {int64_t{150}, int64_t{300}}) {
+        for (const int64_t dim : {int64_t{33}, int64_t{64}}) {
+          const AttentionCase c{.name = "lse",
+                                .batch = 2,
+                                .heads = 4,
+                                .kv_heads = 2,
+                                .n_q = 200,
+                                .n_k = n_k,
+                                .dim = dim,
+                                .block = {64, 64},
+                                .lists = CaseLists::kAll};
+          const AttentionProblem problem = MakeProblem(c, dtype());
+          const auto run = [&](Context& context) {
+            const auto tensor = [&](std::span<const float> x, int64_t heads, int64_t tokens) {
+              const Shape shape = {c.batch, heads, tokens, c.dim};
+              return Tensor::FromHost(context, HostArray::From<float>(shape, x).Cast(dtype()));
+            };
+            const Tensor q = tensor(problem.q, c.heads, c.n_q);
+            const Tensor k = tensor(problem.k, c.kv_heads, c.n_k);
+            const Tensor ids = Tensor::FromHost(context, HostArray::From<int64_t>({7}, row_ids));
+            const Tensor lse(context, DType::kF32, {c.batch, c.heads, chosen ? 7 : c.n_q});
+            FullLseParams p;
+            p.q = q;
+            p.k = k;
+            if (chosen) p.row_ids = ids;
+            p.lse_full = lse;
+            p.scale = problem.scale;
+            p.mask.causal = causal;
+            context.Run(p);
+            const HostArray host = lse.ToHost();
+            return std::vector<float>(host.values<float>().begin(), host.values<float>().end());
+          };
+          EXPECT_LE(RelativeL2(run(context_), run(reference_)), 2e-6)
+              << causal << chosen << " " << n_k << " " << dim;
+        }
+      }
     }
   }
 }

@@ -364,7 +364,7 @@ AttentionProblem MakeProblem(const AttentionCase& c, DType dtype) {
   return problem;
 }
 
-double RelativeL2(std::span<const float> a, std::span<const float> b) {
+double RelativeL2(std::span<const float> a, std::span<const float> b, double floor) {
   SUFFICE_CHECK(a.size() == b.size());
   double difference = 0.0;
   double norm = 0.0;
@@ -376,8 +376,14 @@ double RelativeL2(std::span<const float> a, std::span<const float> b) {
     difference += (double{a[i]} - b[i]) * (double{a[i]} - b[i]);
     norm += double{b[i]} * b[i];
   }
-  if (norm == 0.0) return difference == 0.0 ? 0.0 : std::numeric_limits<double>::infinity();
-  return std::sqrt(difference / norm);
+  if (difference == 0.0) return 0.0;
+  return std::sqrt(difference) / std::max(std::sqrt(norm), floor);
+}
+
+double GradientFloor(const AttentionProblem& problem) {
+  double sum = 0.0;
+  for (const float x : problem.d_o) sum += double{x} * x;
+  return double{problem.scale} * std::sqrt(sum);
 }
 
 }  // namespace suffice::testing

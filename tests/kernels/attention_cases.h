@@ -78,7 +78,11 @@ AttentionResult RunAttention(Context& context, const AttentionProblem& problem, 
 // yardstick at large input scales.
 AttentionResult PlainAttention(const AttentionProblem& problem);
 
-// ||a - b|| / ||b||; infinite if an element of a is not finite where b is, or the other way round.
-double RelativeL2(std::span<const float> a, std::span<const float> b);
+// ||a - b|| / max(||b||, floor); infinite if an element of a is not finite where b is, or the other
+// way round. The floor is for gradients that cancel to nothing.
+double RelativeL2(std::span<const float> a, std::span<const float> b, double floor = 0.0);
+
+// What a gradient of q or k may cancel from: scale ||d_o||.
+double GradientFloor(const AttentionProblem& problem);
 
 }  // namespace suffice::testing

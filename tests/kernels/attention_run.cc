@@ -220,8 +220,10 @@ AttentionResult PlainAttention(const AttentionProblem& problem) {
         max = std::max(max, p.back());
       }
       float total = 0.0f;
+      const std::vector<float> scores = p;
       for (float& x : p) total += x = std::exp(x - max);
-      result.lse[static_cast<size_t>(head * c.n_q + t)] = max + std::log(total);
+      const float lse = max + std::log(total);
+      result.lse[static_cast<size_t>(head * c.n_q + t)] = lse;
       for (size_t n = 0; n < keys.size(); ++n) {
         const float* v = &problem.v[static_cast<size_t>(keys[n])];
         for (int64_t d = 0; d < dim; ++d) o[d] += round(p[n]) * v[d];
@@ -233,7 +235,7 @@ AttentionResult PlainAttention(const AttentionProblem& problem) {
       }
       for (size_t n = 0; n < keys.size(); ++n) {
         const auto key = static_cast<size_t>(keys[n]);
-        const float weight = p[n] / total;
+        const float weight = std::exp(scores[n] - lse);
         const float ds = round(weight * (dot(d_o, &problem.v[key]) - delta));
         for (int64_t d = 0; d < dim; ++d) {
           const auto e = key + static_cast<size_t>(d);

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the forward and backward passes share: walking a list of blocks in steps of S's rows, S
+// itself, hiding its causal part, and accumulating a product with what S has become.
+//
+// The rows of S are keys and its lanes queries, or in the second half of the backward pass the
+// other way round.
+#pragma once
+
+#include <limits>
+
+#include "kernels/cpu/pack-inl.h"
+#include "kernels/cpu/product-inl.h"
+#include "kernels/cpu/softmax-inl.h"
+
+namespace suffice::cpu {
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+constexpr float kMinusInfinity = -std::numeric_limits<float>::infinity();
+
+template <class V>
+constexpr int kColumnGroup = V::kLanes* V::kColumns;  // lanes of one run of accumulators
+
+template <class V>
+constexpr int PaddedDim(int dim) {
+  return (dim + V::kLanes - 1) / V::kLanes * V::kLanes;
+}
+
+// Consecutive tokens of one block within a step; they are rows [row, row + count) of S.
+struct Segment {
+  int64_t token;
+  int count;
+  int row;
+};
+
+struct Step {
+  Segment segments[kStepRows / 2];
+  int count = 0;
+  int rows = 0;  // of S, in whole units
+  bool masked = false;
+};
+
+// The tokens of listed blocks that lie in [begin, end), begin even. Where `causal`, rows on the
+// hidden side of `free` must be masked: those after it if rows are keys, those before it if they
+// are queries.
+struct RowWalk {
+  BlockList blocks;
+  int block;
+  int64_t begin;
+  int64_t end;
+  bool causal;
+  bool rows_are_keys;
+  int64_t free;
+};
+
+// Cuts the walk into steps and calls f(step) for each.
+template <class V, class F>
+[[gnu::always_inline]] inline void ForEachStep(const RowWalk& walk, F f) {
+  Step step;
+  for (int64_t n = 0; n < walk.blocks.count; ++n) {
+    int64_t token = walk.blocks.at(n) * walk.block;
+    const int64_t end = token + walk.block < walk.end ? token + walk.block : walk.end;
+    if (token < walk.begin) token = walk.begin;
+    for (; token < end; token += kStepRows) {
+      const int count = static_cast<int>(end - token < kStepRows ? end - token : kStepRows);
+      if (step.rows + count > kStepRows) {
+        f(step);
+        step.count = 0;
+        step.rows = 0;
+        step.masked = false;
+      }
+      step.segments[step.count++] = {token, count, step.rows};
+      step.rows += Units<V>(count) * V::kUnitValues;
+      if (walk.causal) {
+        const bool hidden = walk.rows_are_keys ? token + count - 1 > walk.free : token < walk.free;
+        step.masked = step.masked || hidden;
+      }
+    }
+  }
+  if (step.count > 0) f(step);
+}
+
+template <class F, int R, int C>
+[[gnu::always_inline]] inline void Clear(F (&sum)[R][C], F zero) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) sum[r][c] = zero;
+  }
+}
+
+// s[row][lane] = rows of the step x the packed lanes b[unit][lane]; rows that only fill a unit up
+// are -infinity. Where `max` is given, max[lane] is the maximum over the rows.
+template <class V, bool kMax>
+void Scores(const UnitMatrix& rows, const Step& step, const float* b, int units, float* s,
+            float* max) {
+  using F = typename V::F;
+  for (int lane = 0; kMax && lane < kTile; lane += V::kLanes) {
+    V::Store(max + lane, V::Set1(kMinusInfinity));
+  }
+  for (int n = 0; n < step.count; ++n) {
+    const Segment& segment = step.segments[n];
+    const char* first = rows.data + segment.token * rows.row_bytes;
+    float* out = s + segment.row * kTile;
+    ForEachRun(segment.count, [&](auto size, int row) {
+      constexpr int R = decltype(size)::value;
+      for (int group = 0; group < kTile; group += kColumnGroup<V>) {
+        F sum[R][V::kColumns];
+        Clear(sum, V::Zero());
+        MultiplyAdd<V, Adjacent::kUnits, R>(sum, first + row * rows.row_bytes, rows.row_bytes,
+                                            b + group, units);
+#pragma GCC unroll 8
+        for (int c = 0; c < V::kColumns; ++c) {
+          float* column = out + row * kTile + group + c * V::kLanes;
+#pragma GCC unroll 8
+          for (int r = 0; r < R; ++r) V::Store(column + r * kTile, sum[r][c]);
+          if constexpr (kMax) {
+            float* top = max + group + c * V::kLanes;
+            F highest = V::Load(top);
+#pragma GCC unroll 8
+            for (int r = 0; r < R; ++r) highest = V::Max(highest, sum[r][c]);
+            V::Store(top, highest);
+          }
+        }
+      }
+    });
+    for (int row = segment.count; row % V::kUnitValues != 0; ++row) {
+      for (int lane = 0; lane < kTile; lane += V::kLanes) {
+        V::Store(out + row * kTile + lane, V::Set1(kMinusInfinity));
+      }
+    }
+  }
+}
+
+// Scores of pairs that the causal mask hides become -infinity. bound[lane] is the last visible key
+// of the lane's query if rows are keys, the first query that sees the lane's key otherwise.
+// Positions are below 2^24 and so exact in fp32.
+template <class V, bool kRowsAreKeys>
+void HideScores(const Step& step, const float* bound, float* s) {
+  for (int n = 0; n < step.count; ++n) {
+    const Segment& segment = step.segments[n];
+    for (int row = 0; row < segment.count; ++row) {
+      const auto position = V::Set1(static_cast<float>(segment.token + row));
+      float* out = s + (segment.row + row) * kTile;
+      for (int lane = 0; lane < kTile; lane += V::kLanes) {
+        const auto limit = V::Load(bound + lane);
+        V::Store(out + lane, kRowsAreKeys ? V::ReplaceLess(V::Load(out + lane), limit, position,
+                                                           V::Set1(kMinusInfinity))
+                                          : V::ReplaceLess(V::Load(out + lane), position, limit,
+                                                           V::Set1(kMinusInfinity)));
+      }
+    }
+  }
+}
+
+template <class V>
+void MaxOverRows(int rows, const float* s, float* max) {
+  for (int lane = 0; lane < kTile; lane += V::kLanes) {
+    auto top = V::Set1(kMinusInfinity);
+    for (int row = 0; row < rows; ++row) top = V::Max(top, V::Load(s + row * kTile + lane));
+    V::Store(max + lane, top);
+  }
+}
+
+// out[d][lane] = factor[lane] out[d][lane] + sum over the step's units of x[d][unit] .
+// p[unit][lane]; without factors, 1.
+template <class V, bool kFactor>
+void Accumulate(const UnitMatrix& x, const Step& step, const float* p, int dim, const float* factor,
+                float* out) {
+  using F = typename V::F;
+  ForEachRun(dim, [&](auto size, int d) {
+    constexpr int R = decltype(size)::value;
+    for (int group = 0; group < kTile; group += kColumnGroup<V>) {
+      F sum[R][V::kColumns];
+      Clear(sum, V::Zero());
+      for (int n = 0; n < step.count; ++n) {
+        const Segment& segment = step.segments[n];
+        const int64_t unit = segment.token / V::kUnitValues;
+        MultiplyAdd<V, Adjacent::kRows, R>(sum, x.data + unit * x.unit_bytes + 4 * d, x.unit_bytes,
+                                           p + segment.row / V::kUnitValues * kTile + group,
+                                           Units<V>(segment.count));
+      }
+#pragma GCC unroll 8
+      for (int c = 0; c < V::kColumns; ++c) {
+        float* column = out + d * kTile + group + c * V::kLanes;
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) {
+          const F old = V::Load(column + r * kTile);
+          if constexpr (kFactor) {
+            const F f = V::Load(factor + group + c * V::kLanes);
+            V::Store(column + r * kTile, V::Fma(old, f, sum[r][c]));
+          } else {
+            V::Store(column + r * kTile, V::Add(old, sum[r][c]));
+          }
+        }
+      }
+    }
+  });
+}
+
+}  // namespace
+}  // namespace suffice::cpu

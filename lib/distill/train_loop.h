@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+// What pretrain and sparse share: the loop over steps with its progress, checkpoints and loss
+// curve, and held-out measurements.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/model/flow_trainer.h"
+#include "lib/model/held_out.h"
+#include "lib/run/run_scope.h"
+#include "lib/stats/inference.h"
+
+namespace suffice::distill {
+
+struct TrainConfig {
+  int64_t steps = 1000;
+  int64_t batch = 4;        // samples a step
+  int64_t micro_batch = 1;  // samples in memory at a time
+  bool flips = true;
+  double label_dropout = 0.1;
+  bool activation_checkpoints = false;
+  std::string compute = "bf16";
+  std::string stored = "bf16";
+  int64_t held_out_draws = 64;
+  AdamWConfig optimizer;
+  TimeLaw time;
+};
+void Visit(Fields& f, TrainConfig& c);
+void CheckTrainConfig(const TrainConfig& config);
+
+struct LossPoint {
+  int64_t step = 0;
+  double loss = 0, gradient_norm = 0, lr = 0;
+};
+
+// Trains to config.steps, going on from `checkpoint` if there is one. Checkpoints keep `extra`
+// attributes of the verb. Throws kFailed, naming the step, when the loss is not a number.
+std::vector<LossPoint> Train(RunScope& scope, FlowTrainer& trainer, const ModelInfo& info,
+                             const ClipDataset& data, const TrainConfig& config,
+                             const TensorReader* checkpoint,
+                             const std::vector<std::pair<std::string, double>>& extra);
+std::string CurveTsv(const std::vector<LossPoint>& curve);
+FlowTrainingConfig ToTrainerConfig(const TrainConfig& config);
+
+// e = sum |u - u_d|^2 / sum |u_d|^2 over held-out units, with a bootstrap interval over units.
+struct RelativeError {
+  double value = 0;
+  Interval interval;
+  std::vector<double> difference, reference;  // unit by unit
+  double density = 1;
+};
+RelativeError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
+                           BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
+                           int64_t count, const std::string& what);
+
+// Mean squared flow-matching error over held-out units, with Student's interval.
+struct HeldOutLoss {
+  double value = 0;
+  Interval interval;
+};
+HeldOutLoss MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
+                        const HeldOutUnits& units, int64_t count, const std::string& what);
+
+DType ParseDType(const std::string& name);  // "bf16", "f32"
+
+}  // namespace suffice::distill

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "lib/distill/verbs.h"
+
+#include "lib/model/model_config.h"
+
+namespace suffice::distill {
+
+using enum ArgumentKind;
+
+void Visit(Fields& f, PretrainConfig& c) {
+  f("frames", c.frames, "frames of a clip").Range(1, 4096);
+  f("height", c.height, "rows of a clip").Range(1, 8192).Unit("pixels");
+  f("width", c.width, "columns of a clip").Range(1, 8192).Unit("pixels");
+  f.Group("model", c.model, "the architecture; with --init that of the file");
+  f.Group("train", c.train, "the training");
+}
+
+void Visit(Fields& f, SparseConfig& c) {
+  f("loss", c.loss,
+    "velocity: |u_student - u_teacher|^2 and nothing else; diffusion: flow matching on data")
+      .OneOf({"velocity", "diffusion"})
+      .Flag("loss");
+  f("setting", c.setting, "setting of the contract to train for; none: its first").Flag("setting");
+  f.Group("train", c.train, "the training");
+}
+
+void Visit(Fields& f, MergeConfig& c) {
+  f("scale", c.scale, "of the difference").Range(-100, 100).Flag("scale");
+  f("stored", c.stored, "type of the weights in the output").OneOf({"bf16", "f32"});
+}
+
+std::vector<Verb> Verbs() {
+  VerbInfo pretrain{.tool = "distill",
+                    .name = "pretrain",
+                    .summary = "train a dense model on clips by flow matching"};
+  pretrain.description =
+      "Rectified flow: x_t = (1 - t) x_0 + t noise, target noise - x_0. Reports the loss on "
+      "held-out draws\n"
+      "with a 95 % interval. SIGTERM and SIGUSR1 write OUTPUT.checkpoint; --resume goes on "
+      "bit-exactly.";
+  pretrain.arguments = {{"data", "--data", kInput, true, false, "dataset of generate import"},
+                        {"init", "--init", kInput, false, false, "go on from this dense model"},
+                        {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+                        {"output", "-o,--output", kOutput, true, false, "model file"}};
+  pretrain.examples = {
+      {"distill pretrain -c model.yaml --data clips.h5 -o dense.h5", "from scratch"},
+      {"distill pretrain -c model.yaml --init shipped.h5 --data clips.h5 -o dense.h5",
+       "go on from a model"}};
+  pretrain.resumable = pretrain.uses_backend = pretrain.uses_seed = true;
+
+  VerbInfo sparse{.tool = "distill",
+                  .name = "sparse",
+                  .summary = "train a sparse student to follow its dense teacher"};
+  sparse.description =
+      "Velocity distillation (SpargeAttention2, arXiv 2602.13515): the only loss is |u_sparse - "
+      "u_dense|^2 at\n"
+      "the same x_t, t and condition. Reports e = sum|u_s - u_d|^2 / sum|u_d|^2 on held-out draws "
+      "before and\n"
+      "after, and the paired gain, with 95 % intervals.";
+  sparse.arguments = {{"model", "", kInput, true, false, "sparse model to train, with a contract"},
+                      {"teacher", "--teacher", kInput, true, false, "its dense teacher"},
+                      {"data", "--data", kInput, true, false, "dataset of generate import"},
+                      {"selection", "--selection", kInput, false, false,
+                       "take the setting that a selection names for this model"},
+                      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+                      {"output", "-o,--output", kOutput, true, false, "model file"}};
+  sparse.examples = {{"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -o sparse.h5",
+                      "the contract's first setting"}};
+  sparse.resumable = sparse.uses_backend = sparse.uses_seed = true;
+
+  VerbInfo merge{
+      .tool = "distill", .name = "merge", .summary = "weights + scale (weights_b - weights_a)"};
+  merge.description =
+      "In fp32, rounded once. The architecture and the contract are those of the first model.";
+  merge.arguments = {{"model", "", kInput, true, false, "weights to add to"},
+                     {"from", "--from", kInput, true, false, "weights_a"},
+                     {"to", "--to", kInput, true, false, "weights_b"},
+                     {"output", "-o,--output", kOutput, true, false, "model file"}};
+  merge.examples = {
+      {"distill merge dense.h5 --from sparse0.h5 --to sparse.h5 --scale 0.5 -o half.h5",
+       "half of what training changed"}};
+  return {MakeVerb(std::move(pretrain), &Pretrain), MakeVerb(std::move(sparse), &Sparse),
+          MakeVerb(std::move(merge), &Merge)};
+}
+
+}  // namespace suffice::distill
