@@ -397,4 +397,76 @@ Reason Check(const AdamWParams& p) {
   return c.reason();
 }
 
+namespace {
+
+// The first operand that lies elsewhere, then Check.
+template <class Params, class... Views>
+Reason CheckOn(const Context& context, const Params& p, const Views&... operands) {
+  for (const View* v : {&operands...}) {
+    if (!v->empty() && !(v->device == context.device())) return "an operand on another device";
+  }
+  return Check(p);
+}
+
+}  // namespace
+
+Reason Validate(const Context& context, const LinearParams& p) {
+  return CheckOn(context, p, p.a, p.b, p.bias, p.pre_activation, p.gate, p.residual, p.ungated,
+                 p.out);
+}
+Reason Validate(const Context& context, const ActivationBackwardParams& p) {
+  return CheckOn(context, p, p.pre_activation, p.dy, p.dx);
+}
+Reason Validate(const Context& context, const GateBackwardParams& p) {
+  return CheckOn(context, p, p.h, p.dy, p.gate, p.dh, p.d_gate);
+}
+Reason Validate(const Context& context, const SumRowsParams& p) {
+  return CheckOn(context, p, p.x, p.out);
+}
+Reason Validate(const Context& context, const NormModulateParams& p) {
+  return CheckOn(context, p, p.x, p.scale, p.shift, p.y, p.mean, p.rstd);
+}
+Reason Validate(const Context& context, const NormModulateBackwardParams& p) {
+  return CheckOn(context, p, p.x, p.scale, p.mean, p.rstd, p.dy, p.dx, p.d_scale, p.d_shift);
+}
+Reason Validate(const Context& context, const QkNormRopePoolParams& p) {
+  return CheckOn(context, p, p.q.in, p.q.weight, p.q.out, p.q.pooled, p.q.rrms, p.k.in, p.k.weight,
+                 p.k.out, p.k.pooled, p.k.rrms, p.cos, p.sin);
+}
+Reason Validate(const Context& context, const QkNormRopeBackwardParams& p) {
+  return CheckOn(context, p, p.q.in, p.q.weight, p.q.rrms, p.q.d_out, p.q.d_in, p.q.d_weight,
+                 p.k.in, p.k.weight, p.k.rrms, p.k.d_out, p.k.d_in, p.k.d_weight, p.cos, p.sin);
+}
+Reason Validate(const Context& context, const EmbedParams& p) {
+  return CheckOn(context, p, p.table, p.ids, p.out);
+}
+Reason Validate(const Context& context, const EmbedBackwardParams& p) {
+  return CheckOn(context, p, p.ids, p.d_out, p.d_table);
+}
+Reason Validate(const Context& context, const TimeFeaturesParams& p) {
+  return CheckOn(context, p, p.t, p.out);
+}
+Reason Validate(const Context& context, const PatchifyParams& p) {
+  return CheckOn(context, p, p.video, p.tokens, p.order);
+}
+Reason Validate(const Context& context, const AxpbyParams& p) {
+  return CheckOn(context, p, p.x, p.y, p.out, p.alphas, p.betas);
+}
+Reason Validate(const Context& context, const SiluParams& p) {
+  return CheckOn(context, p, p.x, p.out, p.dy);
+}
+Reason Validate(const Context& context, const MseParams& p) {
+  return CheckOn(context, p, p.x, p.y, p.loss, p.d_x);
+}
+Reason Validate(const Context& context, const SumSquaresParams& p) {
+  return CheckOn(context, p, p.x, p.out);
+}
+Reason Validate(const Context& context, const NormalFillParams& p) {
+  return CheckOn(context, p, p.out);
+}
+Reason Validate(const Context& context, const FillParams& p) { return CheckOn(context, p, p.out); }
+Reason Validate(const Context& context, const AdamWParams& p) {
+  return CheckOn(context, p, p.master, p.m, p.v, p.grad, p.compute, p.ema, p.grad_square_sum);
+}
+
 }  // namespace suffice

@@ -44,10 +44,12 @@ SUFFICE_SHARED_INLINE uint64_t TopPTarget(int32_t p_ppm, uint64_t total) {
   return p * (total / million) + (p * (total % million) + million - 1) / million;
 }
 
-// w of a score that is not NaN; `max` is the row's largest score.
+// w of a score that is not NaN; `max` is the row's largest score. Below 2^23 the addition rounds to
+// a whole number, to nearest even; from there on every fp32 is one.
 SUFFICE_SHARED_INLINE uint32_t SelectionWeight(float score, float max) {
   const float e = score == max ? 1.0f : StatedExp(score - max);
-  return static_cast<uint32_t>(std::lrintf(e * 0x1p30f));
+  const float w = e * 0x1p30f;
+  return static_cast<uint32_t>(static_cast<int32_t>(w < 0x1p23f ? (w + 0x1p23f) - 0x1p23f : w));
 }
 
 // The scores' descending order as an unsigned integer: a larger key comes first, equal scores have

@@ -74,6 +74,8 @@ UnitMatrix PackedHead::Across(const Rows& from) const {
 }  // namespace cpu
 
 void AddAttentionCpu(Backend& table) {
+  table.pool = {&Validate, [](const Context&, const PoolParams&) { return size_t{0}; }, &cpu::Pool};
+  table.select = {&Validate, &cpu::SelectWorkspaceBytes, &cpu::Select};
   table.attend = {&cpu::Supports<AttendParams>, &cpu::AttendWorkspaceBytes, &cpu::Attend};
   table.attend_backward = {&cpu::Supports<AttendBackwardParams>, &cpu::AttendBackwardWorkspaceBytes,
                            &cpu::AttendBackward};

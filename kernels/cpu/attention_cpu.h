@@ -16,10 +16,13 @@ namespace cpu {
 
 void Attend(Context& context, const AttendParams& params, void* workspace);
 void AttendBackward(Context& context, const AttendBackwardParams& params, void* workspace);
+void Pool(Context& context, const PoolParams& params, void* workspace);
+void Select(Context& context, const SelectParams& params, void* workspace);
 void FullLse(Context& context, const FullLseParams& params, void* workspace);
 
 size_t AttendWorkspaceBytes(const Context& context, const AttendParams& params);
 size_t AttendBackwardWorkspaceBytes(const Context& context, const AttendBackwardParams& params);
+size_t SelectWorkspaceBytes(const Context& context, const SelectParams& params);
 size_t FullLseWorkspaceBytes(const Context& context, const FullLseParams& params);
 
 // The tables for a context's instruction set and an input type.

@@ -89,7 +89,7 @@ std::shared_ptr<const Gemm> FindGemm(const GemmShape& shape, CpuIsa isa) {
 
 std::string DescribeGemm() {
   const std::string version = internal::OneDnnVersion();
-  return version.empty() ? "portable loops" : "oneDNN " + version;
+  return version.empty() ? "oneDNN none (portable loops)" : "oneDNN " + version;
 }
 
 }  // namespace suffice::cpu

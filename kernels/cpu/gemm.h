@@ -34,7 +34,7 @@ bool GemmTakesBf16(CpuIsa isa);
 // Made once for each shape and instruction set, then shared.
 std::shared_ptr<const Gemm> FindGemm(const GemmShape& shape, CpuIsa isa);
 
-// "oneDNN 2.6.3" or "portable loops", for --version -v.
+// "oneDNN 2.6.3" or "oneDNN none (portable loops)", for --version -v.
 std::string DescribeGemm();
 
 namespace internal {

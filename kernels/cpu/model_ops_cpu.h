@@ -18,8 +18,8 @@ void AddEmbed(Backend& backend);
 void AddOptimizer(Backend& backend);
 
 template <class Params>
-std::optional<std::string> Supports(const Context&, const Params& p) {
-  return Check(p);
+std::optional<std::string> Supports(const Context& context, const Params& p) {
+  return Validate(context, p);
 }
 template <class Params>
 size_t NoWorkspace(const Context&, const Params&) {

@@ -19,23 +19,25 @@ constexpr int PaddedUnits(int dim) {
   return (Units<V>(dim) + V::kLanes - 1) / V::kLanes * V::kLanes;
 }
 
+template <class V>
+[[gnu::always_inline]] inline typename V::F LoadValues(const float* p) {
+  return V::Load(p);
+}
+template <class V>
+[[gnu::always_inline]] inline typename V::F LoadValues(const uint16_t* p) {
+  return V::LoadBf16(p);
+}
+
 // One row of a tensor as fp32, padded with zeros to whole vectors.
 template <class V, class Input>
 void WidenRow(const char* from, int dim, float* to) {
-  Input tail[V::kLanes] = {};
   const auto* values = reinterpret_cast<const Input*>(from);
-  const auto load = [](const Input* p) {
-    if constexpr (sizeof(Input) == sizeof(float)) {
-      return V::Load(p);
-    } else {
-      return V::LoadBf16(p);
-    }
-  };
   int d = 0;
-  for (; d + V::kLanes <= dim; d += V::kLanes) V::Store(to + d, load(values + d));
+  for (; d + V::kLanes <= dim; d += V::kLanes) V::Store(to + d, LoadValues<V>(values + d));
   if (d < dim) {
+    Input tail[V::kLanes] = {};
     std::memcpy(tail, values + d, static_cast<size_t>(dim - d) * sizeof(Input));
-    V::Store(to + d, load(tail));
+    V::Store(to + d, LoadValues<V>(tail));
   }
 }
 

@@ -12,6 +12,15 @@ namespace {
 // Which side of A is adjacent in memory, so that its step is a constant in the address.
 enum class Adjacent { kUnits, kRows };
 
+template <class F, int R, int C>
+[[gnu::always_inline]] inline void Clear(F (&sum)[R][C], F zero) {
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int c = 0; c < C; ++c) sum[r][c] = zero;
+  }
+}
+
 template <class V, Adjacent kAdjacent, int R>
 [[gnu::always_inline]] inline void MultiplyAdd(typename V::F (&sum)[R][V::kColumns], const char* a,
                                                int64_t step, const float* b, int units) {

@@ -80,15 +80,6 @@ template <class V, class F>
   if (step.count > 0) f(step);
 }
 
-template <class F, int R, int C>
-[[gnu::always_inline]] inline void Clear(F (&sum)[R][C], F zero) {
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 8
-    for (int c = 0; c < C; ++c) sum[r][c] = zero;
-  }
-}
-
 // s[row][lane] = rows of the step x the packed lanes b[unit][lane]; rows that only fill a unit up
 // are -infinity. Where `max` is given, max[lane] is the maximum over the rows.
 template <class V, bool kMax>

@@ -13,8 +13,7 @@ struct AttentionPlan {
   std::vector<AttentionSettings> layers;  // one for each layer, or none: dense everywhere
 };
 
-// The plan of a setting at time t of the flow. Heads of one layer may follow different rules: they
-// then run as one hybrid whose other prefix is at its shortest, which selects the same blocks.
+// The plan of a setting at time t of the flow.
 AttentionPlan PlanAt(const Setting& setting, BlockSize block, int64_t layers, int64_t heads,
                      double t);
 

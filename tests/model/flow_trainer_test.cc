@@ -74,6 +74,35 @@ TEST_F(FlowTrainerTest, LearnsOneClip) {
   EXPECT_LT(last / count, 0.6 * first);
 }
 
+TEST_F(FlowTrainerTest, CpuTrainsLikeRefWithAnyNumberOfThreads) {
+  const auto train = [](const ContextOptions& options, DType compute) {
+    Context other(options);
+    VideoDit model(other, TinyConfig(), compute);
+    model.parameters().Initialize(1);
+    Stir(model, 2);
+    FlowTrainer trainer(model, TinyTraining(), 5);
+    const ClipBatch batch{Tensor::FromHost(other, RandomClips(2, 3)), {0, 1}, Tensor()};
+    for (int step = 0; step < 3; ++step) trainer.Step({batch});
+    return trainer.Export();
+  };
+  const std::vector<NamedArray> wanted = train({.backend = "ref"}, DType::kF32);
+  const std::vector<NamedArray> found = train({.backend = "cpu", .threads = 2}, DType::kF32);
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    // First moments are averaged gradients: they differ by rounding alone.
+    if (!wanted[i].name.starts_with("optimizer/m/")) continue;
+    const auto a = found[i].array.values<float>(), b = wanted[i].array.values<float>();
+    double difference = 0.0, norm = 0.0;
+    for (size_t j = 0; j < a.size(); ++j) {
+      difference += (double{a[j]} - double{b[j]}) * (double{a[j]} - double{b[j]});
+      norm += double{b[j]} * double{b[j]};
+    }
+    EXPECT_GT(norm, 0.0) << wanted[i].name;
+    EXPECT_LE(std::sqrt(difference / norm), 1e-3) << wanted[i].name;
+  }
+  EXPECT_TRUE(SameBits(train({.backend = "cpu", .threads = 1}, DType::kBF16),
+                       train({.backend = "cpu", .threads = 5}, DType::kBF16)));
+}
+
 TEST_F(FlowTrainerTest, MicroBatchesAddUpToTheBatch) {
   std::vector<NamedArray> results[2];
   for (const int cut : {0, 1}) {

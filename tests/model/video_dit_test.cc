@@ -142,20 +142,25 @@ TEST_F(VideoDitTest, AnObserverSeesEachLayerOnceAndAPlanIsFollowed) {
   EXPECT_EQ(layers, (std::vector<int64_t>{0, 1}));
 }
 
-TEST_F(VideoDitTest, HeadsWithDifferentRulesRunAsOneHybrid) {
+TEST_F(VideoDitTest, PlansFollowLayersHeadsAndTimes) {
   Setting setting;
   setting.rule = "topk";
   setting.k = {400'000};
-  SettingRule dense{.rule = "dense", .heads = {0}},
-      topp{.rule = "topp", .p = {250'000}, .heads = {1}};
-  setting.except = {dense, topp};
-  const AttentionPlan plan = PlanAt(setting, {}, 1, 3, 0.5);
-  const AttentionSettings& s = plan.layers[0];
-  EXPECT_FALSE(s.dense);
-  EXPECT_EQ(s.rule, SelectRule::kHybrid);
-  EXPECT_EQ(s.heads[0], (SelectSetting{0, 1'000'000}));
-  EXPECT_EQ(s.heads[1], (SelectSetting{0, 250'000}));
-  EXPECT_EQ(s.heads[2], (SelectSetting{400'000, 1}));
+  SettingRule dense{.rule = "dense", .layers = {1}}, late{.rule = "dense", .heads = {0}};
+  late.t_end = 0.2;
+  setting.except = {dense, late};
+  const AttentionPlan noisy = PlanAt(setting, {64, 64}, 2, 3, 0.5);
+  EXPECT_FALSE(noisy.layers[0].dense);
+  EXPECT_TRUE(noisy.layers[0].heads.empty());
+  EXPECT_EQ(noisy.layers[0].setting.k_ppm, 400'000);
+  EXPECT_EQ(noisy.layers[0].block, (BlockSize{64, 64}));
+  EXPECT_TRUE(noisy.layers[1].dense);
+  const AttentionPlan clean = PlanAt(setting, {64, 64}, 2, 3, 0.1);
+  ASSERT_EQ(clean.layers[0].heads.size(), 3u);
+  EXPECT_EQ(clean.layers[0].heads[0].p_ppm, 1'000'000);
+  EXPECT_EQ(clean.layers[0].heads[1].k_ppm, 400'000);
+  EXPECT_TRUE(SamePlan(setting, 2, 3, {0.5, 0.9}));
+  EXPECT_FALSE(SamePlan(setting, 2, 3, {0.5, 0.1}));
   EXPECT_TRUE(PlanAt(DenseSetting(), {}, 1, 3, 0.5).layers[0].dense);
 }
 

@@ -88,6 +88,10 @@ TEST(ModelOpsCheck, ReasonsNameTheOperand) {
   EXPECT_EQ(reason(PatchifyParams{
                 .video = r.In({1, 1, 3, 4, 4}), .tokens = r.Out({1, 1, 32}), .patch = {2, 4, 4}}),
             "patchify: backend cpu: video: not a whole number of patches");
+  View elsewhere = r.In({4});
+  elsewhere.device = {DeviceKind::kCuda, 0};
+  EXPECT_EQ(reason(FillParams{.out = elsewhere}),
+            "fill: backend cpu: an operand on another device");
 }
 
 }  // namespace

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pool and select on every backend and instruction set: exactly the reference's blocks from the
+// same scores, the transpose of them, and scores near the reference's.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "lib/base/philox.h"
+#include "tests/kernels/attention_cases.h"
+
+namespace suffice::testing {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr uint64_t kSeed = 5;
+
+struct Selection {
+  std::vector<int64_t> row_ptr, column_ptr;
+  std::vector<uint16_t> row_ids, column_ids;
+  std::vector<float> scores;
+  int32_t nan = -1;
+};
+
+struct SelectCase {
+  SelectParams p;  // everything but the views
+  int64_t batch = 1, heads = 2;
+  std::vector<int32_t> settings;
+  std::vector<uint8_t> given;
+  int64_t t_q() const { return BlockCount(p.n_q, p.block.q); }
+  int64_t t_k() const { return BlockCount(p.n_k, p.block.k); }
+  int64_t blocks() const { return batch * heads * t_q() * t_k(); }
+};
+
+template <class T>
+std::vector<T> ToVector(const Tensor& tensor) {
+  const HostArray host = tensor.ToHost();
+  return {host.values<T>().begin(), host.values<T>().end()};
+}
+
+// Selects from given scores, or from pooled q and k where `scores` is empty.
+Selection RunSelect(Context& context, const SelectCase& c, const std::vector<float>& scores,
+                    const Tensor& q = {}, const Tensor& k = {}) {
+  const auto tensor = [&]<class T>(const std::vector<T>& values, const Shape& shape) {
+    return Tensor::FromHost(context, HostArray::From<T>(shape, values));
+  };
+  SelectParams p = c.p;
+  const Shape all = {c.batch, c.heads, c.t_q(), c.t_k()};
+  const Tensor score = tensor(
+      scores.empty() ? std::vector<float>(static_cast<size_t>(c.blocks()), kNan) : scores, all);
+  p.scores = score;
+  if (!q.empty()) p.q_pooled = q;
+  if (!k.empty()) p.k_pooled = k;
+  Tensor given, settings;
+  if (!c.given.empty()) p.given = given = tensor(c.given, all);
+  if (!c.settings.empty()) p.settings = settings = tensor(c.settings, {c.heads, 2});
+  const auto lists = [&](int64_t rows) {
+    return std::pair(
+        tensor(std::vector<int64_t>(static_cast<size_t>(rows + 1), -1), {rows + 1}),
+        tensor(std::vector<uint16_t>(static_cast<size_t>(c.blocks()), 0xFFFF), {c.blocks()}));
+  };
+  const auto [row_ptr, row_ids] = lists(c.batch * c.heads * c.t_q());
+  const auto [column_ptr, column_ids] = lists(c.batch * c.heads * c.t_k());
+  const Tensor nan = tensor(std::vector<int32_t>{-1}, {1});
+  p.rows = {row_ptr, row_ids};
+  p.columns = {column_ptr, column_ids};
+  p.nan_flag = nan;
+  context.Run(p);
+  return {ToVector<int64_t>(row_ptr),  ToVector<int64_t>(column_ptr),
+          ToVector<uint16_t>(row_ids), ToVector<uint16_t>(column_ids),
+          ToVector<float>(score),      ToVector<int32_t>(nan)[0]};
+}
+
+// The transpose of the row lists of `rows` x `columns` blocks a head, the slow way.
+void ExpectTransposed(const Selection& s, int64_t heads, int64_t rows, int64_t columns) {
+  std::vector<int64_t> ptr = {0};
+  std::vector<uint16_t> ids;
+  for (int64_t head = 0; head < heads; ++head) {
+    for (int64_t j = 0; j < columns; ++j) {
+      for (int64_t i = 0; i < rows; ++i) {
+        const auto row = static_cast<size_t>(head * rows + i);
+        for (int64_t n = s.row_ptr[row]; n < s.row_ptr[row + 1]; ++n) {
+          if (s.row_ids[static_cast<size_t>(n)] == j) ids.push_back(static_cast<uint16_t>(i));
+        }
+      }
+      ptr.push_back(static_cast<int64_t>(ids.size()));
+    }
+  }
+  ids.resize(s.column_ids.size(), 0xFFFF);
+  EXPECT_EQ(s.column_ptr, ptr);
+  EXPECT_EQ(s.column_ids, ids);
+}
+
+void ExpectSame(const Selection& a, const Selection& b) {
+  EXPECT_EQ(a.row_ptr, b.row_ptr);
+  EXPECT_EQ(a.row_ids, b.row_ids);
+  EXPECT_EQ(a.column_ptr, b.column_ptr);
+  EXPECT_EQ(a.column_ids, b.column_ids);
+  EXPECT_EQ(a.nan, b.nan);
+}
+
+// Kinds of score rows; each has its own way of going wrong.
+enum class Scores { kNormal, kSpread, kFlat, kFewValues, kSigns, kSpecial, kAllNan };
+constexpr Scores kScores[] = {Scores::kNormal, Scores::kSpread,  Scores::kFlat,  Scores::kFewValues,
+                              Scores::kSigns,  Scores::kSpecial, Scores::kAllNan};
+
+std::vector<float> MakeScores(Scores kind, int64_t count) {
+  std::vector<float> scores;
+  for (uint64_t i = 0; i < static_cast<uint64_t>(count); ++i) {
+    const float x = NormalAt(kSeed, 0, i);
+    const uint32_t bits = Philox(kSeed, 1, i)[0];
+    switch (kind) {
+      case Scores::kNormal:
+        scores.push_back(x);
+        break;
+      case Scores::kSpread:
+        scores.push_back(40.0f * x);
+        break;  // weights that underflow
+      case Scores::kFlat:
+        scores.push_back(3.25f);
+        break;
+      case Scores::kFewValues:
+        scores.push_back(static_cast<float>(bits % 3));
+        break;
+      case Scores::kSigns:
+        scores.push_back(bits % 4 == 0 ? x : bits % 2 == 0 ? 0.0f : -0.0f);
+        break;
+      case Scores::kSpecial:
+        scores.push_back(bits % 9 == 0 ? kNan : bits % 9 == 1 ? -kInf : bits % 31 == 2 ? kInf : x);
+        break;
+      case Scores::kAllNan:
+        scores.push_back(bits % 2 == 0 ? kNan : -kNan);
+        break;
+    }
+  }
+  return scores;
+}
+
+class SelectTest : public ::testing::TestWithParam<Target> {
+ protected:
+  ContextOptions options(int threads) const {
+    return {.backend = GetParam().backend, .isa = GetParam().isa, .threads = threads};
+  }
+  Context context_{options(2)};
+  Context reference_{{.backend = "ref", .threads = 1}};
+};
+
+TEST_P(SelectTest, KeepsExactlyTheReferencesBlocksOfTheSameScores) {
+  for (const Scores kind : kScores) {
+    for (const SelectRule rule : {SelectRule::kHybrid, SelectRule::kTopK, SelectRule::kTopP,
+                                  SelectRule::kMask, SelectRule::kAll}) {
+      for (const SelectSetting setting :
+           {SelectSetting{0, 1}, SelectSetting{30'000, 200'000}, SelectSetting{50'000, 950'000},
+            SelectSetting{500'000, 500'000}, SelectSetting{1'000'000, 1'000'000}}) {
+        SelectCase c;
+        c.p.n_q = 1700;
+        c.p.n_k = 9000;  // 141 blocks: not a multiple of any vector
+        c.p.rule = rule;
+        c.p.setting = setting;
+        if (rule == SelectRule::kMask) {
+          for (int64_t i = 0; i < c.blocks(); ++i) {
+            c.given.push_back(
+                static_cast<uint8_t>(Philox(kSeed, 2, static_cast<uint64_t>(i))[0] % 3));
+          }
+        }
+        const std::vector<float> scores = MakeScores(kind, c.blocks());
+        const Selection expected = RunSelect(reference_, c, scores);
+        const Selection result = RunSelect(context_, c, scores);
+        ExpectSame(result, expected);
+        ExpectTransposed(expected, c.batch * c.heads, c.t_q(), c.t_k());
+        EXPECT_EQ(expected.nan, kind == Scores::kSpecial || kind == Scores::kAllNan ? 1 : 0);
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, HonoursCausalityPinsWindowsAndHeadSettings) {
+  for (const bool causal : {false, true}) {
+    for (const auto& [n_q, n_k] :
+         {std::pair<int64_t, int64_t>{1000, 1000}, {300, 1000}, {1000, 300}}) {
+      for (const int64_t window : {int64_t{-1}, int64_t{0}, int64_t{100}}) {
+        SelectCase c;
+        c.batch = 2;
+        c.heads = 3;
+        c.p.n_q = n_q;
+        c.p.n_k = n_k;
+        c.p.block = {64, 64};
+        c.p.mask.causal = causal;
+        c.p.window = window;
+        c.p.pin_begin = 130;
+        c.p.pin_end = 200;
+        c.settings = {100'000, 300'000, 0, 1, 2'000'000, -5};  // the last is clamped
+        const std::vector<float> scores = MakeScores(Scores::kNormal, c.blocks());
+        const Selection expected = RunSelect(reference_, c, scores);
+        const Selection result = RunSelect(context_, c, scores);
+        ExpectSame(result, expected);
+        EXPECT_EQ(result.scores, expected.scores);  // -inf where not allowed
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, ScoresAreTheScaledProductsOfThePooledBlocks) {
+  SelectCase c;
+  c.batch = 2;
+  c.heads = 4;
+  c.p.n_q = 1000;
+  c.p.n_k = 5000;
+  c.p.scale = 0.25f;
+  c.p.setting = {30'000, 200'000};
+  const int64_t dim = 40;
+  const auto pooled = [&](Context& context, int64_t heads, int64_t blocks, uint32_t stream) {
+    HostArray array(DType::kF32, {c.batch, heads, blocks, dim});
+    uint64_t i = 0;
+    for (float& x : array.values<float>()) x = NormalAt(kSeed, stream, i++);
+    return Tensor::FromHost(context, array);
+  };
+  const auto run = [&](Context& context) {
+    return RunSelect(context, c, {}, pooled(context, c.heads, c.t_q(), 7),
+                     pooled(context, 2, c.t_k(), 8));
+  };
+  const Selection expected = run(reference_);
+  const Selection result = run(context_);
+  EXPECT_LE(RelativeL2(result.scores, expected.scores), 5e-7);
+  // The lists are those of the backend's own scores, and do not depend on the threads.
+  ExpectSame(result, RunSelect(reference_, c, result.scores));
+  Context five(options(5));
+  const Selection again = run(five);
+  ExpectSame(again, result);
+  EXPECT_EQ(again.scores, result.scores);
+}
+
+TEST_P(SelectTest, PoolsToTheReferencesBits) {
+  for (const DType dtype : {DType::kF32, DType::kBF16}) {
+    for (const int64_t dim : {int64_t{5}, int64_t{8}, int64_t{40}, int64_t{128}, int64_t{256}}) {
+      for (const int block : {64, 128}) {
+        const auto run = [&](Context& context) {
+          HostArray array(DType::kF32, {2, 300, 3, dim});  // (B, N, H, D) in memory
+          uint64_t i = 0;
+          for (float& x : array.values<float>()) x = NormalAt(kSeed, 9, i++);
+          const Tensor x = Tensor::FromHost(context, array.Cast(dtype));
+          const Tensor pooled(context, DType::kF32, {2, 3, BlockCount(300, block), dim});
+          PoolParams p;
+          p.x = x.Transpose(1, 2);
+          p.pooled = pooled;
+          p.block = block;
+          context.Run(p);
+          return ToVector<float>(pooled);
+        };
+        EXPECT_EQ(run(context_), run(reference_));
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Targets, SelectTest, ::testing::ValuesIn(AvailableTargets()),
+                         [](const auto& test) { return NameOf(test.param); });
+
+TEST(AttentionCheck, NamesWhatIsWrong) {
+  Context context({.backend = "ref", .threads = 1});
+  const Tensor x = Tensor::Zeros(context, DType::kF32, {1, 4, 10, 8});
+  const Tensor other = Tensor::Zeros(context, DType::kBF16, {1, 4, 10, 8});
+  AttendParams p;
+  p.q = p.k = p.v = p.o = x;
+  p.scale = 1.0f;
+  EXPECT_TRUE(context.Supports(p));
+  const auto reason = [&](const AttendParams& changed) {
+    return context.backend().attend.supports(context, changed).value_or("");
+  };
+  AttendParams changed = p;
+  changed.scale = 0.0f;
+  EXPECT_EQ(reason(changed), "scale: 0, wanted a positive number");
+  changed = p;
+  changed.v = other;
+  EXPECT_EQ(reason(changed), "v: type bf16, wanted f32");
+  changed = p;
+  changed.k = changed.v = x.Slice(1, 0, 3);
+  EXPECT_EQ(reason(changed), "k: shape (1, 3, 10, 8) does not go with q's (1, 4, 10, 8)");
+  changed = p;
+  changed.q = x.Transpose(2, 3);
+  EXPECT_EQ(reason(changed), "q: stride 8 of the last dimension, wanted 1");
+  changed = p;
+  changed.rows.ptr = x;
+  EXPECT_EQ(reason(changed), "rows: type f32, wanted i64");
+  SelectParams select;
+  select.n_q = select.n_k = 128;
+  select.scores = Tensor::Zeros(context, DType::kF32, {1, 1, 1, 2});
+  EXPECT_EQ(context.backend().select.supports(context, select).value_or(""),
+            "p: 0 parts per million, wanted 1 to 1000000");
+}
+
+}  // namespace
+}  // namespace suffice::testing
