@@ -27,7 +27,29 @@ void Visit(Fields& f, ImportConfig& c) {
   f.List("sources", c.sources, "what differs for single files");
 }
 
-std::vector<Verb> Verbs() {
+void Visit(Fields& f, CaptureConfig& c) {
+  f("draws", c.draws, "held-out draws").Range(1, 1e6).Flag("draws");
+  f("times", c.times, "times of the flow at which each draw is run; 1 is noise").Range(0, 1);
+  f("layers", c.layers, "which layers; none: all").Range(0, 1e6);
+  f("heads", c.heads, "which heads; none: all").Range(0, 1e6);
+  f("setting", c.setting, "setting of the contract to run; none: its first").Flag("setting");
+  f("compute", c.compute, "type of activations, and of q, k, v").OneOf({"bf16", "f32"});
+}
+
+void Visit(Fields& f, EvaluateConfig& c) {
+  f("units", c.units, "held-out units").Range(1, 1e7).Flag("units");
+  f("epsilon", c.epsilon, "error above which a unit counts as a failure")
+      .Range(0, 1)
+      .Flag("epsilon");
+  f("compute", c.compute, "type of activations and weights").OneOf({"bf16", "f32"});
+  f.List("settings", c.settings, "what is run; none: the settings of the model's contract");
+}
+
+namespace {
+
+const Argument kData{"data", "--data", kInput, true, false, "dataset of generate import"};
+
+VerbInfo ImportInfo() {
   VerbInfo import{.tool = "generate",
                   .name = "import",
                   .summary = "bring videos or pictures in as a dataset of clips"};
@@ -48,7 +70,63 @@ std::vector<Verb> Verbs() {
   import.examples = {
       { "generate import box.mp4 cup.mp4 tree.avi -c clips.yaml -o clips.h5",
         "three videos, three classes" }};
-  return {MakeVerb(std::move(import), &Import)};
+  return import;
+}
+
+VerbInfo CaptureInfo() {
+  VerbInfo info{.tool = "generate",
+                .name = "capture",
+                .summary = "q, k, v of a model at held-out clips, as its attention sees them"};
+  info.description =
+      "After normalisation and rotation, layer by layer; sparsify attend and sweep read the file. "
+      "A dense\n"
+      "model runs dense, a sparse one by a setting of its contract or the one that a selection "
+      "names.";
+  info.arguments = {{"model", "", kInput, true, false, "model file"},
+                    kData,
+                    {"selection", "--selection", kInput, false, false,
+                     "take the setting that a selection names for this model"},
+                    {"output", "-o,--output", kOutput, true, false, "capture file"}};
+  info.examples = {
+      {"generate capture dense.h5 --data clips.h5 -o qkv.h5", "two draws at three times"},
+      {"generate capture dense.h5 --data clips.h5 --set layers=[0,5] --draws 8 -o qkv.h5",
+       "the first and the last of six layers"}};
+  info.uses_backend = info.uses_seed = true;
+  return info;
+}
+
+VerbInfo EvaluateInfo() {
+  VerbInfo info{.tool = "generate",
+                .name = "evaluate",
+                .summary = "measure settings of a model against its dense reference"};
+  info.description =
+      "Every setting runs at the same held-out draws. Losses are error = min(1, |u - u_dense|^2 / "
+      "|u_dense|^2)\n"
+      "and failure = 1 where error exceeds epsilon. --grid is a config file like those of -c, read "
+      "after them;\n"
+      "its key settings lists what is run, any setting at all. Cost is GFLOP of the forward pass: "
+      "linears and\n"
+      "4 D x kept (query, key) pairs. Stops and resumes between units.";
+  info.arguments = {{"model", "", kInput, true, false, "model file"},
+                    {"reference", "--reference", kInput, true, false, "its dense model"},
+                    kData,
+                    {"grid", "--grid", kConfig, false, false, "config file with settings"},
+                    {"output", "-o,--output", kOutput, true, false, "runs file"}};
+  info.examples = {
+      {"generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --grid grid.yaml -o "
+       "runs.h5",
+       "the settings of grid.yaml"},
+      {"generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 -o runs.h5",
+       "the settings of its contract"}};
+  info.resumable = info.uses_backend = info.uses_seed = true;
+  return info;
+}
+
+}  // namespace
+
+std::vector<Verb> Verbs() {
+  return {MakeVerb(ImportInfo(), &Import), MakeVerb(CaptureInfo(), &Capture),
+          MakeVerb(EvaluateInfo(), &Evaluate)};
 }
 
 }  // namespace suffice::generate

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/policy/setting.h"
 #include "lib/run/run_scope.h"
 #include "lib/run/verb.h"
 
@@ -32,7 +33,36 @@ struct ImportConfig {
 };
 void Visit(Fields& f, ImportConfig& c);
 
+struct CaptureConfig {
+  int64_t draws = 2;
+  std::vector<double> times = {0.25, 0.5, 0.75};
+  std::vector<int64_t> layers, heads;  // empty: all
+  std::string setting;
+  std::string compute = "bf16";
+};
+void Visit(Fields& f, CaptureConfig& c);
+
+struct EvaluateConfig {
+  int64_t units = 64;
+  double epsilon = 0.05;
+  std::string compute = "bf16";
+  std::vector<Setting> settings;  // empty: those of the model's contract
+};
+void Visit(Fields& f, EvaluateConfig& c);
+
 Report Import(const ImportConfig& config, RunScope& scope);
+
+// q, k, v after normalisation and rotation, as attended, at held-out draws x times: datasets
+// /layers/L/{q,k,v} (U, H, N, D), U = draws x times with times fastest, and /units/{id,source,
+// start,t}; attributes grid (tokens: frames, rows, columns), token-order, tile, layers, heads,
+// setting.
+Report Capture(const CaptureConfig& config, RunScope& scope);
+
+// A runs file (lib/policy/runs.h): every setting at the same held-out units against the dense
+// reference, which is the last column. Losses: error = min(1, |u - u_d|^2 / |u_d|^2) over the
+// velocities u, and failure = 1 where error exceeds epsilon, else 0. Cost is GFLOP of the forward
+// pass: linears, and 4 D x the (query, key) pairs that were kept; without pooling and selection.
+Report Evaluate(const EvaluateConfig& config, RunScope& scope);
 
 std::vector<Verb> Verbs();
 
