@@ -45,6 +45,29 @@ void Visit(Fields& f, EvaluateConfig& c) {
   f.List("settings", c.settings, "what is run; none: the settings of the model's contract");
 }
 
+void Visit(Fields& f, SampleConfig& c) {
+  f("steps", c.steps, "steps from noise to data").Range(1, 100000).Flag("steps");
+  f("solver", c.solver, "how to integrate; heun takes two passes a step")
+      .OneOf({"euler", "heun"})
+      .Flag("solver");
+  f("shift", c.shift, "above 1 takes more of the steps near noise").Range(1e-3, 1e3);
+  f("guidance", c.guidance, "scale of classifier-free guidance; other than 1: two passes")
+      .Range(0, 100)
+      .Flag("guidance");
+  f("class", c.classes, "names or numbers of classes between commas, in turn; none: all")
+      .Flag("class");
+  f("count", c.count, "how many samples; 0: one of each class").Range(0, 1e6).Flag("count");
+  f("batch", c.batch, "samples in memory at a time").Range(1, 65536).Flag("batch");
+  f("setting", c.setting, "setting of the contract to run; none: its first").Flag("setting");
+  f("frames", c.frames, "frames of a sample; 0: the model's").Range(0, 4096);
+  f("height", c.height, "rows; 0: the model's").Range(0, 8192).Unit("pixels");
+  f("width", c.width, "columns; 0: the model's").Range(0, 8192).Unit("pixels");
+  f("fps", c.fps, "frames per second, for those who show them").Range(0.01, 1000);
+  f("save_trajectory", c.save_trajectory, "keep x after every step").Flag("save-trajectory");
+  f("compute", c.compute, "type of activations and weights").OneOf({"bf16", "f32"});
+  f("stored", c.stored, "type of the output").OneOf({"bf16", "f32"});
+}
+
 namespace {
 
 const Argument kData{"data", "--data", kInput, true, false, "dataset of generate import"};
@@ -122,11 +145,37 @@ VerbInfo EvaluateInfo() {
   return info;
 }
 
+VerbInfo SampleInfo() {
+  VerbInfo info{
+      .tool = "generate",
+      .name = "sample",
+      .summary = "make clips with a model, by a setting that it was trained or selected for"};
+  info.description =
+      "With --selection the ladder's first rung is run: its file, by content digest, must be MODEL "
+      "or one of\n"
+      "--fallback. Without, the first setting of the model's contract, or --setting. What is "
+      "outside the contract\n"
+      "is refused. Stops and resumes between steps, bit-exactly.";
+  info.arguments = {
+      {"model", "", kInput, true, false, "model file"},
+      {"fallback", "--fallback", kInput, false, true, "file of another rung; may be repeated"},
+      {"selection", "--selection", kInput, false, false, "selection of calibrate select"},
+      {"output", "-o,--output", kOutput, true, false, "samples file"}};
+  info.examples = {
+      {"generate sample sparse.h5 --fallback dense.h5 --selection selection.yaml --seed 7 -o "
+       "sample.h5",
+       "by the first rung of a selection, one clip of each class"},
+      {"generate sample dense.h5 --class box,cup --count 8 --solver heun --steps 12 -o sample.h5",
+       "four of each of two classes"}};
+  info.resumable = info.uses_backend = info.uses_seed = true;
+  return info;
+}
+
 }  // namespace
 
 std::vector<Verb> Verbs() {
-  return {MakeVerb(ImportInfo(), &Import), MakeVerb(CaptureInfo(), &Capture),
-          MakeVerb(EvaluateInfo(), &Evaluate)};
+  return {MakeVerb(SampleInfo(), &Sample), MakeVerb(ImportInfo(), &Import),
+          MakeVerb(CaptureInfo(), &Capture), MakeVerb(EvaluateInfo(), &Evaluate)};
 }
 
 }  // namespace suffice::generate

@@ -50,6 +50,23 @@ struct EvaluateConfig {
 };
 void Visit(Fields& f, EvaluateConfig& c);
 
+struct SampleConfig {
+  int64_t steps = 20;
+  std::string solver = "euler";
+  double shift = 1.0;
+  double guidance = 1.0;
+  std::string classes;  // names or indices between commas; empty: all
+  int64_t count = 0;    // 0: one of each of these classes
+  int64_t batch = 1;
+  std::string setting;
+  int64_t frames = 0, height = 0, width = 0;  // 0: the model's
+  double fps = 8;
+  bool save_trajectory = false;
+  std::string compute = "bf16";
+  std::string stored = "f32";
+};
+void Visit(Fields& f, SampleConfig& c);
+
 Report Import(const ImportConfig& config, RunScope& scope);
 
 // q, k, v after normalisation and rotation, as attended, at held-out draws x times: datasets
@@ -63,6 +80,12 @@ Report Capture(const CaptureConfig& config, RunScope& scope);
 // velocities u, and failure = 1 where error exceeds epsilon, else 0. Cost is GFLOP of the forward
 // pass: linears, and 4 D x the (query, key) pairs that were kept; without pooling and selection.
 Report Evaluate(const EvaluateConfig& config, RunScope& scope);
+
+// A samples file: /video (B, C, F, Y, X) in about [-1, 1], /labels (B) i32 (-1 without classes),
+// /classes; with save_trajectory /trajectory/x (B, steps + 1, C, F, Y, X) and /trajectory/t;
+// attributes fps, model (digest of the file that was run), setting, density (over all passes). The
+// same seed gives sample i the same noise in any batch.
+Report Sample(const SampleConfig& config, RunScope& scope);
 
 std::vector<Verb> Verbs();
 
