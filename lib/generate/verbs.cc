@@ -68,6 +68,16 @@ void Visit(Fields& f, SampleConfig& c) {
   f("stored", c.stored, "type of the output").OneOf({"bf16", "f32"});
 }
 
+void Visit(Fields& f, ExportConfig& c) {
+  f("dataset", c.dataset, "path of the dataset that becomes an .npy").Flag("dataset");
+  f("videos", c.videos, "which videos, by number from 0; none: all").Range(0, 1e6);
+  f("columns", c.columns, "frames of each video on a contact sheet; 0: all")
+      .Range(0, 4096)
+      .Flag("columns");
+  f("fps", c.fps, "frames per second; 0: what the file says").Range(0, 1000).Flag("fps");
+  f("crf", c.crf, "rate factor of an mp4: 0 is lossless, 51 worst").Range(0, 51);
+}
+
 namespace {
 
 const Argument kData{"data", "--data", kInput, true, false, "dataset of generate import"};
@@ -171,11 +181,45 @@ VerbInfo SampleInfo() {
   return info;
 }
 
+VerbInfo ExportInfo() {
+  VerbInfo info{.tool = "generate",
+                .name = "export",
+                .summary = "take videos, weights or arrays out of a file"};
+  info.description =
+      "The ending of OUTPUT says as what. Of samples and datasets: .png a contact sheet with a row "
+      "for each\n"
+      "video; .mp4, .y4m, - (y4m to stdout) or a folder of PNG files, all videos at once in a "
+      "grid. "
+      "Of any file:\n"
+      ".safetensors every tensor; .npy the one that --dataset names, bf16 as f32.";
+  info.arguments = {{"file", "", kInput, true, false, "tensor file"},
+                    {"output", "-o,--output", kOutput, true, false, "what is made"}};
+  info.examples = {{"generate export sample.h5 -o sample.mp4", "a video"},
+                   {"generate export sample.h5 -o - | ffplay -", "to a player"},
+                   {"generate export dense.h5 -o dense.safetensors", "weights for other programs"},
+                   {"generate export qkv.h5 --dataset /layers/0/q -o q.npy", "one array"}};
+  return info;
+}
+
+VerbInfo InspectInfo() {
+  VerbInfo info{.tool = "generate",
+                .name = "inspect",
+                .summary = "what a file says of itself, its tensors and their digests"};
+  info.description =
+      "Reads the whole file, a tensor file, .safetensors or .npy: every checksum is judged.";
+  info.arguments = {{"file", "", kInput, true, false, "file"}};
+  info.examples = {{"generate inspect sparse.h5", "a model with its contract"},
+                   {"generate inspect qkv.h5 --json", "for scripts"}};
+  info.has_config = false;
+  return info;
+}
+
 }  // namespace
 
 std::vector<Verb> Verbs() {
-  return {MakeVerb(SampleInfo(), &Sample), MakeVerb(ImportInfo(), &Import),
-          MakeVerb(CaptureInfo(), &Capture), MakeVerb(EvaluateInfo(), &Evaluate)};
+  return {MakeVerb(SampleInfo(), &Sample),   MakeVerb(EvaluateInfo(), &Evaluate),
+          MakeVerb(CaptureInfo(), &Capture), MakeVerb(ImportInfo(), &Import),
+          MakeVerb(ExportInfo(), &Export),   MakeVerb(InspectInfo(), &InspectFile)};
 }
 
 }  // namespace suffice::generate

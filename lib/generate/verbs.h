@@ -67,6 +67,15 @@ struct SampleConfig {
 };
 void Visit(Fields& f, SampleConfig& c);
 
+struct ExportConfig {
+  std::string dataset;          // path of what becomes an .npy
+  std::vector<int64_t> videos;  // by number; empty: all
+  int64_t columns = 16;         // of a contact sheet; 0: every frame
+  double fps = 0;               // 0: the file's
+  int64_t crf = 18;
+};
+void Visit(Fields& f, ExportConfig& c);
+
 Report Import(const ImportConfig& config, RunScope& scope);
 
 // q, k, v after normalisation and rotation, as attended, at held-out draws x times: datasets
@@ -86,6 +95,13 @@ Report Evaluate(const EvaluateConfig& config, RunScope& scope);
 // attributes fps, model (digest of the file that was run), setting, density (over all passes). The
 // same seed gives sample i the same noise in any batch.
 Report Sample(const SampleConfig& config, RunScope& scope);
+
+// By the ending of OUTPUT: .png a contact sheet with a row for each video; .mp4, .y4m, "-" (y4m to
+// stdout) and a folder (frame-00000.png, ...) all videos at once in a grid; .safetensors every
+// tensor; .npy one dataset, bf16 as f32.
+Report Export(const ExportConfig& config, RunScope& scope);
+
+Report InspectFile(const NoConfig& config, RunScope& scope);
 
 std::vector<Verb> Verbs();
 
