@@ -4,8 +4,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <filesystem>
+#include <map>
 
 #include "lib/base/digest.h"
+#include "lib/base/error.h"
 #include "lib/io/hdf5_handle.h"
 #include "lib/io/tensor_check.h"
 #include "lib/io/tensor_types.h"
@@ -152,6 +155,17 @@ bool IsTensorFile(const std::string& path) {
 }
 
 std::string ContentDigest(const std::string& path) {
+  if (std::filesystem::is_directory(path)) {
+    std::map<std::string, std::string> lines;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) {
+      if (entry.is_directory())
+        throw DataError("{}: a folder in it: {}", path, entry.path().string());
+      lines[entry.path().filename()] = ContentDigest(entry.path());
+    }
+    std::string text;
+    for (const auto& [name, digest] : lines) text += name + "\t" + digest + "\n";
+    return Hex(Sha256Of(text));
+  }
   return IsTensorFile(path) ? TensorReader(path).ContentDigest() : Hex(Sha256OfFile(path));
 }
 
