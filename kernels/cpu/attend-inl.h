@@ -80,12 +80,12 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
 
 // S, m, l and P of one step; alpha[lane] = 2^(m - m').
 template <class V>
-void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, TileState& tile,
-                 float* s, float* alpha) {
+void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, const Ahead& ahead,
+                 TileState& tile, float* s, float* alpha) {
   using F = typename V::F;
   const float c = scale * kLog2E;
   alignas(64) float max[kTile], reference[kTile];
-  Scores<V, true>(k, step, tile.q, units, s, max);
+  Scores<V, true>(k, step, ahead, tile.q, units, s, max);
   if (step.masked) {
     HideScores<V, true>(step, tile.bound, s);
     MaxOverRows<V>(step.rows, s, max);
@@ -142,11 +142,16 @@ void Attend(const AttendHead& head, const AttendGroup& group, void* scratch) {
   RowWalk walk{group.blocks, head.block_k, 0, head.n_k, head.causal, true, first_bound};
   const int64_t last_bound = first_bound + group.rows - 1;
   if (head.causal && last_bound + 1 < walk.end) walk.end = last_bound + 1;
-  ForEachStep<V>(walk, [&](const Step& step) {
+  int far = 0;
+  ForEachStep<V>(walk, [&](const Step& step, const Step* next_step) {
     for (int t = 0; t < tiles; ++t) {
       alignas(64) float alpha[kTile];
-      SoftmaxStep<V>(head.k, Units<V>(head.dim), head.scale, step, state[t], s, alpha);
-      Accumulate<V, true>(head.v, step, s, head.dim, alpha, state[t].o);
+      // The first tile brings the next step near, the second what other groups will want.
+      Ahead ahead = AheadOf(head.k, t == 0 ? next_step : nullptr);
+      if (t == 1 && far < kFar) ahead.data = group.far[far++];
+      SoftmaxStep<V>(head.k, Units<V>(head.dim), head.scale, step, ahead, state[t], s, alpha);
+      ahead = AheadOf(head.v, t == 0 ? next_step : nullptr);
+      Accumulate<V, true>(head.v, step, ahead, s, head.dim, alpha, state[t].o);
     }
   });
 
@@ -185,9 +190,9 @@ void FullLse(const FullLseTile& job, void* scratch) {
   const int64_t end = last + 1 < job.n_k ? last + 1 : job.n_k;
   const RowWalk walk{
       {nullptr, (job.n_k + kStepRows - 1) / kStepRows}, kStepRows, 0, end, job.causal, true, first};
-  ForEachStep<V>(walk, [&](const Step& step) {
+  ForEachStep<V>(walk, [&](const Step& step, const Step* next) {
     alignas(64) float alpha[kTile];
-    SoftmaxStep<V>(job.k, Units<V>(job.dim), job.scale, step, tile, s, alpha);
+    SoftmaxStep<V>(job.k, Units<V>(job.dim), job.scale, step, AheadOf(job.k, next), tile, s, alpha);
   });
   for (int i = 0; i < job.rows; ++i) job.lse[i * job.lse_stride] = LseOf(tile, i, job.scale);
 }
