@@ -42,7 +42,8 @@ inline float LseOf(const TileState& tile, int lane, float scale) {
   return static_cast<float>(unit * double{tile.m[lane]} + double{::logf(tile.l[lane])});
 }
 
-// Scores to weights, in place: s[row][lane] to units p[row / kUnitValues][lane]. l += their sum.
+// Scores to weights, in place: s[row][lane] to units p[row / kUnitValues][lane]. l += their sum,
+// taken by itself first: added one by one to a long row's l, they would lose their last digits.
 template <class V>
 void Weights(int rows, float c, const float* m, float* s, float* l) {
   using F = typename V::F;
@@ -53,7 +54,7 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
     F shift[V::kColumns];
 #pragma GCC unroll 8
     for (int i = 0; i < V::kColumns; ++i) {
-      sum[i] = V::Load(l + group + i * V::kLanes);
+      sum[i] = V::Zero();
       shift[i] = V::Sub(V::Zero(), V::Load(m + group + i * V::kLanes));
     }
     const float* in = s + group;
@@ -74,7 +75,10 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
       out += kTile;
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < V::kColumns; ++i) V::Store(l + group + i * V::kLanes, sum[i]);
+    for (int i = 0; i < V::kColumns; ++i) {
+      float* total = l + group + i * V::kLanes;
+      V::Store(total, V::Add(V::Load(total), sum[i]));
+    }
   }
 }
 
