@@ -25,7 +25,6 @@ template <class V, Queries kQueries, bool kWeights>
 void ScoreGradients(const UnitMatrix& rows, const Step& step, const Ahead& ahead, const float* b,
                     int units, float scale, const QueryStatistics& statistics, float* s, float* p) {
   using F = typename V::F;
-  constexpr int kDegree = V::kUnitValues == 2 ? 4 : 6;
   const F factor = V::Set1(scale);
   for (int n = 0; n < step.count; ++n) {
     const Segment& segment = step.segments[n];
@@ -65,7 +64,7 @@ void ScoreGradients(const UnitMatrix& rows, const Step& step, const Ahead& ahead
               const F score = V::Load(in + (row + r + k) * kTile + lane);
               // In this order the large terms cancel before anything is rounded.
               const F exponent = V::Mul(V::CancellingFma(score, factor, neg_lse), V::Set1(kLog2E));
-              weight[k] = Exp2<V, kDegree>(exponent);
+              weight[k] = Exp2<V>(exponent);
               ds[k] = V::Mul(weight[k], V::Sub(dp[r + k][i], delta));
             }
             // Row `to` of s is behind every score still to be read.
