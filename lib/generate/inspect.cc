@@ -10,6 +10,7 @@
 
 #include "lib/base/digest.h"
 #include "lib/base/error.h"
+#include "lib/generate/verbs.h"
 #include "lib/io/npy.h"
 #include "lib/io/safetensors.h"
 
@@ -252,6 +253,13 @@ std::string ToJson(const InspectReport& report) {
   if (!objects.empty()) json["attributes"] = std::move(objects);
   // A path may be any bytes: what is not UTF-8 in it is replaced, not thrown about.
   return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+Report InspectFile(const NoConfig&, RunScope& scope) {
+  const std::string& path = scope.Input("file");
+  if (!scope.Begin({.what = "inspect " + path})) return {};
+  const InspectReport report = Inspect(path);
+  return {.text = ToText(report), .json = ToJson(report)};
 }
 
 }  // namespace suffice::generate

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/model/held_out.h"
 
+#include <chrono>
+
 #include "lib/base/error.h"
 #include "lib/base/philox.h"
 
@@ -25,10 +27,14 @@ HeldOutUnits::HeldOutUnits(Context& context, const ClipDataset& data, const Mode
       seed_(seed ^ kHeldOutKey) {}
 
 FlowUnit HeldOutUnits::operator[](uint64_t id) const {
+  return AtTime(id, double{UniformAt(seed_, static_cast<uint32_t>(Stream::kTime), id)});
+}
+
+FlowUnit HeldOutUnits::AtTime(uint64_t id, double t) const {
   FlowUnit unit;
   unit.id = id;
   unit.clip = data_->Draw(shape_, true, false, seed_, id);
-  unit.t = double{UniformAt(seed_, static_cast<uint32_t>(Stream::kTime), id)};
+  unit.t = t;
   const HostArray clip = data_->Clip(unit.clip, shape_);
   const Shape shape = {1, clip.shape()[0], shape_.frames, shape_.height, shape_.width};
   unit.x0 = Tensor::FromHost(*context_, clip).Reshape(shape);
@@ -50,30 +56,48 @@ std::string HeldOutUnits::Population(const std::string& data_digest) const {
       data_digest.substr(0, 16), shape_.frames, shape_.width, shape_.height);
 }
 
-Tensor VelocityAt(VideoDit& model, const FlowUnit& unit, const Setting& setting, BlockSize block,
-                  PairCount* pairs) {
+Tensor VelocityUnder(VideoDit& model, const Tensor& x_t, const Conditioning& condition, double t,
+                     const Setting& setting, BlockSize block, PairCount* pairs, double* seconds) {
+  using Clock = std::chrono::steady_clock;
+  struct Kept {
+    int64_t sequences, n_q, n_k;
+    ListStorage lists;
+  };
   const VideoDitConfig& c = model.config();
+  Context& context = model.context();
   ForwardOptions options;
   AttentionPlan plan;
   if (!setting.dense()) {
-    plan = PlanAt(setting, block, c.depth, c.heads, unit.t);
+    plan = PlanAt(setting, block, c.depth, c.heads, t);
     options.plan = &plan;
   }
+  std::vector<Kept> kept;
   if (pairs != nullptr) {
-    options.observer = [pairs](int64_t, const AttentionTrace& trace) {
-      const int64_t sequences = trace.q.shape()[0] * trace.q.shape()[1];
-      const int64_t n_q = trace.q.shape()[2], n_k = trace.k.shape()[2];
-      if (trace.row_ptr.empty()) {
-        *pairs += DensePairs(sequences, n_q, n_k, {});
-        return;
-      }
-      ListStorage lists;
-      lists.row_ptr = trace.row_ptr;
-      lists.row_ids = trace.row_ids;
-      *pairs += CountPairs(lists, sequences, n_q, n_k, trace.settings.block, {});
+    options.observer = [&kept](int64_t, const AttentionTrace& trace) {
+      const Shape &q = trace.q.shape(), &k = trace.k.shape();
+      kept.push_back({q[0] * q[1], q[2], k[2], {}});
+      kept.back().lists.row_ptr = trace.row_ptr;
+      kept.back().lists.row_ids = trace.row_ids;
     };
   }
-  return model.Velocity(unit.x_t, unit.condition, options);
+  if (seconds != nullptr) context.backend().synchronize(context);
+  const auto start = Clock::now();
+  Tensor velocity = model.Velocity(x_t, condition, options);
+  if (seconds != nullptr) {
+    context.backend().synchronize(context);
+    *seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  }
+  for (const Kept& layer : kept) {
+    *pairs += layer.lists.row_ptr.empty()
+                  ? DensePairs(layer.sequences, layer.n_q, layer.n_k, {})
+                  : CountPairs(layer.lists, layer.sequences, layer.n_q, layer.n_k, block, {});
+  }
+  return velocity;
+}
+
+Tensor VelocityAt(VideoDit& model, const FlowUnit& unit, const Setting& setting, BlockSize block,
+                  PairCount* pairs, double* seconds) {
+  return VelocityUnder(model, unit.x_t, unit.condition, unit.t, setting, block, pairs, seconds);
 }
 
 SquareError CompareSquares(const Tensor& a, const Tensor& b) {

@@ -27,6 +27,7 @@ class HeldOutUnits {
   // `data` outlives this. t is uniform on (0, 1).
   HeldOutUnits(Context& context, const ClipDataset& data, const ModelInfo& model, uint64_t seed);
   FlowUnit operator[](uint64_t id) const;
+  FlowUnit AtTime(uint64_t id, double t) const;  // the same draw but for its time
   // In words: the population of which draws of these units speak.
   std::string Population(const std::string& data_digest) const;
 
@@ -40,10 +41,15 @@ class HeldOutUnits {
 
 ClipShape ClipShapeOf(const ModelInfo& model);
 
-// Velocity (1, C, F, Y, X) fp32 under a setting; dense if it is. `density`, if given, gets the kept
-// and allowed pairs of all layers added.
+// Velocity of x_t (B, C, F, Y, X) fp32, all samples at time t, under a setting; dense if it is.
+// `pairs`, if given, gets the kept and allowed pairs of all layers added; `seconds` is set to what
+// the forward pass took, the device idle before and after, without the counting of pairs.
+Tensor VelocityUnder(VideoDit& model, const Tensor& x_t, const Conditioning& condition, double t,
+                     const Setting& setting, BlockSize block, PairCount* pairs = nullptr,
+                     double* seconds = nullptr);
+// The same at a unit.
 Tensor VelocityAt(VideoDit& model, const FlowUnit& unit, const Setting& setting, BlockSize block,
-                  PairCount* pairs = nullptr);
+                  PairCount* pairs = nullptr, double* seconds = nullptr);
 
 // Sums of squares |a - b|^2 and |b|^2.
 struct SquareError {

@@ -16,9 +16,15 @@ void Print(std::FILE* out, const std::string& text) {
   std::fwrite(text.data(), 1, text.size(), out);
 }
 
-// default < file < --set < named flag.
-void ResolveConfig(const Options& options, const Fields& fields, Origins* origins) {
+// default < file < --set < named flag; files given by an argument of their own after those of -c.
+void ResolveConfig(const Invocation& invocation, const Fields& fields, Origins* origins) {
+  const Options& options = invocation.options;
   for (const std::string& path : options.config_files) LoadYamlFile(path, fields, origins);
+  for (const Argument& argument : invocation.verb->info.arguments) {
+    const auto found = invocation.arguments.find(argument.role);
+    if (argument.kind != ArgumentKind::kConfig || found == invocation.arguments.end()) continue;
+    for (const std::string& path : found->second) LoadYamlFile(path, fields, origins);
+  }
   for (const std::string& set : options.sets) SetField(fields, set, "--set", origins);
   for (const auto& [path, value] : options.flags) {
     std::string flag = path;
@@ -65,7 +71,7 @@ int RunVerb(const Invocation& invocation, std::FILE* out, std::FILE* err) {
   try {
     Verb::Instance instance = invocation.verb->make();
     Origins origins;
-    ResolveConfig(invocation.options, instance.fields, &origins);
+    ResolveConfig(invocation, instance.fields, &origins);
     if (invocation.options.print_config || invocation.options.print_schema) {
       Print(out, invocation.options.print_schema ? JsonSchema(instance.fields, name)
                                                  : DumpYaml(instance.fields, &origins));

@@ -28,6 +28,7 @@ struct Report {
 enum class ArgumentKind : uint8_t {
   kInput,   // a file that is read; its content digest goes into the output and the ledger
   kOutput,  // a file that is made, whole or not at all
+  kConfig,  // a file of config keys, read after those of -c
   kFolder,  // a folder, neither digested nor replaced
   kText,    // anything else
   kSwitch,  // an option without a value: given or not

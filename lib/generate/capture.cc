@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "lib/base/error.h"
+#include "lib/config/yaml.h"
+#include "lib/generate/choice.h"
+#include "lib/generate/verbs.h"
+#include "lib/model/held_out.h"
+
+namespace suffice::generate {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The numbers asked for in ascending order, all of them if none is.
+std::vector<int64_t> Chosen(std::vector<int64_t> asked, int64_t count, const char* what,
+                            const std::string& path) {
+  if (asked.empty()) {
+    asked.resize(static_cast<size_t>(count));
+    std::iota(asked.begin(), asked.end(), 0);
+  }
+  std::sort(asked.begin(), asked.end());
+  if (asked.back() >= count)
+    throw UsageError("{}s: {} was asked for, {} has {}", what, asked.back(), path, count);
+  if (std::adjacent_find(asked.begin(), asked.end()) != asked.end())
+    throw UsageError("{}s: one is given twice", what);
+  return asked;
+}
+
+// Chosen heads of a layer's q, k or v (1, H, N, D) on the host; any strides, D contiguous.
+HostArray HeadsOnHost(const Tensor& x, const std::vector<int64_t>& heads) {
+  const View& view = x.view();
+  int64_t span = 1;
+  for (int axis = 0; axis < view.shape.rank; ++axis)
+    span += (view.dim(axis) - 1) * view.stride(axis);
+  const HostArray flat =
+      x.Like(ContiguousView(view.data, view.dtype, {span}, view.device)).ToHost();
+  const int64_t tokens = view.dim(2);
+  const size_t item = SizeOf(view.dtype), row = static_cast<size_t>(view.dim(3)) * item;
+  HostArray out(view.dtype, {1, static_cast<int64_t>(heads.size()), tokens, view.dim(3)});
+  std::byte* to = out.data();
+  for (const int64_t head : heads) {
+    for (int64_t n = 0; n < tokens; ++n, to += row) {
+      const auto from = static_cast<size_t>(head * view.stride(1) + n * view.stride(2));
+      std::memcpy(to, flat.data() + from * item, row);
+    }
+  }
+  return out;
+}
+
+struct LayerStreams {
+  RowStream q, k, v;
+};
+
+// One row of every dataset of /units for each unit.
+struct UnitTable {
+  std::vector<uint64_t> id;
+  std::vector<int32_t> source, start;
+  std::vector<double> t;
+
+  void Write(TensorWriter* writer) const {
+    const auto put = [&](const char* name, const auto& values) {
+      using T = typename std::decay_t<decltype(values)>::value_type;
+      writer->Dataset(std::string("/units/") + name,
+                      HostArray::From<T>({static_cast<int64_t>(values.size())}, values));
+    };
+    put("id", id);
+    put("source", source);
+    put("start", start);
+    put("t", t);
+  }
+};
+
+}  // namespace
+
+Report Capture(const CaptureConfig& config, RunScope& scope) {
+  const std::string &path = scope.Input("model"), &data_path = scope.Input("data");
+  if (config.times.empty()) throw UsageError("times: none given");
+  const Choice choice = ChooseSetting(scope, config.setting);
+  const VideoDitConfig& a = choice.info.architecture;
+  const std::vector<int64_t> layers = Chosen(config.layers, a.depth, "layer", path),
+                             heads = Chosen(config.heads, a.heads, "head", path);
+  scope.progress().Activity("reading " + data_path);
+  const ClipDataset data = ClipDataset::Read(data_path);
+  RequireClips(choice, data, data_path);
+  Context& context = scope.context();
+  const std::unique_ptr<VideoDit> model = Load(context, choice, config.compute);
+  const Shape clip = choice.info.ClipShape(1);
+  const TokenGeometry& geometry = model->GeometryOf(clip);
+  const auto rounds = static_cast<int64_t>(config.times.size());
+  const int64_t units = config.draws * rounds;
+  const Shape shape = {units, static_cast<int64_t>(heads.size()), geometry.tokens, a.head_dim()};
+
+  const VideoDit::Flops forward = model->ForwardFlops(clip);
+  Plan plan{.what = fmt::format("capture q, k, v of {} layers, {} heads, at {} draws x {} times",
+                                layers.size(), heads.size(), config.draws, rounds)};
+  plan.details.push_back(fmt::format("setting '{}', each of q, k, v of a layer {} {}",
+                                     choice.setting.name, ToString(shape), config.compute));
+  plan.flops = static_cast<double>(units) *
+               (forward.linear + ExpectedDensity(choice.setting) * forward.attention);
+  if (!scope.Begin(plan)) return {};
+
+  TensorWriter writer = scope.NewFile(EncodingType::kCapture);
+  const DatasetOptions options{
+      .storage = Storage::kMapped, .dims = {"unit", "head", "token", "channel"}, .dtype = {}};
+  std::vector<LayerStreams> streams;
+  for (const int64_t layer : layers) {
+    const auto open = [&](const char* name) {
+      return writer.OpenRows(fmt::format("/layers/{}/{}", layer, name), model->compute_dtype(),
+                             shape, options);
+    };
+    streams.push_back({open("q"), open("k"), open("v")});
+  }
+  const HeldOutUnits draws(context, data, choice.info, scope.seed());
+  UnitTable table;
+  AttentionPlan attention;
+  ForwardOptions forward_options;
+  forward_options.observer = [&](int64_t layer, const AttentionTrace& trace) {
+    const auto found = std::lower_bound(layers.begin(), layers.end(), layer);
+    if (found == layers.end() || *found != layer) return;
+    LayerStreams& stream = streams[static_cast<size_t>(found - layers.begin())];
+    stream.q.Append(HeadsOnHost(trace.q, heads));
+    stream.k.Append(HeadsOnHost(trace.k, heads));
+    stream.v.Append(HeadsOnHost(trace.v, heads));
+  };
+  for (int64_t draw = 0; draw < config.draws; ++draw) {
+    for (const double t : config.times) {
+      const FlowUnit unit = draws.AtTime(static_cast<uint64_t>(draw), t);
+      if (!choice.setting.dense()) {
+        attention = PlanAt(choice.setting, choice.block(), a.depth, a.heads, t);
+        forward_options.plan = &attention;
+      }
+      model->Velocity(unit.x_t, unit.condition, forward_options);
+      table.id.push_back(unit.id);
+      table.source.push_back(unit.clip.source);
+      table.start.push_back(unit.clip.start);
+      table.t.push_back(t);
+      const auto done = static_cast<int64_t>(table.t.size());
+      scope.progress().Step(done, units,
+                            fmt::format("unit {}/{}: draw {} at t = {}", done, units, draw, t));
+    }
+  }
+  for (LayerStreams& stream : streams) {
+    stream.q.Close();
+    stream.k.Close();
+    stream.v.Close();
+  }
+  table.Write(&writer);
+  Setting setting = choice.setting;
+  writer.Attribute("/", "grid",
+                   std::vector<int64_t>{geometry.grid[0], geometry.grid[1], geometry.grid[2]});
+  writer.Attribute("/", "token-order", a.token_order);
+  writer.Attribute("/", "tile", a.tile);
+  writer.Attribute("/", "layers", layers);
+  writer.Attribute("/", "heads", heads);
+  writer.Attribute("/", "setting", DumpYaml(FieldsOf(setting)));
+  writer.Attribute("/", "population", draws.Population(scope.DigestOf(data_path)));
+  scope.Commit(std::move(writer));
+  const Json json = {
+      {"output", scope.Output()}, {"layers", layers},          {"heads", heads},
+      {"units", units},           {"tokens", geometry.tokens}, {"setting", setting.name}};
+  return {
+      .text = fmt::format("{}: q, k, v of {} layers, each {} {}; setting '{}'\n", scope.Output(),
+                          layers.size(), ToString(shape), config.compute, setting.name),
+      .json = json.dump() + "\n",
+      .facts = {{"units", std::to_string(units)}, {"setting", setting.name}}};
+}
+
+}  // namespace suffice::generate
