@@ -163,9 +163,8 @@ TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
   for (const std::string& word : invocation_.argv) command += (command.empty() ? "" : " ") + word;
   std::vector<std::string> history;
   for (const FileRef& input : InputRefs()) {
-    const std::string path = Input(input.role.substr(0, input.role.find('.')));
-    if (!IsTensorFile(path)) continue;
-    const TensorReader reader(path);
+    if (!IsTensorFile(input.path)) continue;
+    const TensorReader reader(input.path);
     if (auto lines = reader.StringListAttribute(kRunGroup, "history")) {
       for (std::string& line : *lines) {
         if (std::find(history.begin(), history.end(), line) == history.end())
