@@ -42,18 +42,18 @@ inline float LseOf(const TileState& tile, int lane, float scale) {
   return static_cast<float>(unit * double{tile.m[lane]} + double{::logf(tile.l[lane])});
 }
 
-// Scores to weights, in place: s[row][lane] to units p[row / kUnitValues][lane]. l += their sum.
+// Scores to weights, in place: s[row][lane] to units p[row / kUnitValues][lane]. l += their sum,
+// taken by itself first: added one by one to a long row's l, they would lose their last digits.
 template <class V>
 void Weights(int rows, float c, const float* m, float* s, float* l) {
   using F = typename V::F;
-  constexpr int kDegree = V::kUnitValues == 2 ? 4 : 6;
   const F factor = V::Set1(c);
   for (int group = 0; group < kTile; group += kColumnGroup<V>) {
     F sum[V::kColumns];
     F shift[V::kColumns];
 #pragma GCC unroll 8
     for (int i = 0; i < V::kColumns; ++i) {
-      sum[i] = V::Load(l + group + i * V::kLanes);
+      sum[i] = V::Zero();
       shift[i] = V::Sub(V::Zero(), V::Load(m + group + i * V::kLanes));
     }
     const float* in = s + group;
@@ -64,8 +64,8 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
         F p[V::kUnitValues];
 #pragma GCC unroll 2
         for (int k = 0; k < V::kUnitValues; ++k) {
-          p[k] = Exp2<V, kDegree>(
-              V::CancellingFma(V::Load(in + k * kTile + i * V::kLanes), factor, shift[i]));
+          p[k] =
+              Exp2<V>(V::CancellingFma(V::Load(in + k * kTile + i * V::kLanes), factor, shift[i]));
           sum[i] = V::Add(sum[i], p[k]);
         }
         V::StoreUnits(out + i * V::kLanes, p);
@@ -74,18 +74,21 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
       out += kTile;
     }
 #pragma GCC unroll 8
-    for (int i = 0; i < V::kColumns; ++i) V::Store(l + group + i * V::kLanes, sum[i]);
+    for (int i = 0; i < V::kColumns; ++i) {
+      float* total = l + group + i * V::kLanes;
+      V::Store(total, V::Add(V::Load(total), sum[i]));
+    }
   }
 }
 
 // S, m, l and P of one step; alpha[lane] = 2^(m - m').
 template <class V>
-void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, TileState& tile,
-                 float* s, float* alpha) {
+void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, const Ahead& ahead,
+                 TileState& tile, float* s, float* alpha) {
   using F = typename V::F;
   const float c = scale * kLog2E;
   alignas(64) float max[kTile], reference[kTile];
-  Scores<V, true>(k, step, tile.q, units, s, max);
+  Scores<V, true>(k, step, ahead, tile.q, units, s, max);
   if (step.masked) {
     HideScores<V, true>(step, tile.bound, s);
     MaxOverRows<V>(step.rows, s, max);
@@ -95,7 +98,7 @@ void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, 
     const F top = V::Max(V::Mul(V::Load(max + lane), V::Set1(c)), old);
     // Without any key yet, subtracting -infinity would make NaN of the masked scores.
     const F finite = V::ReplaceEqual(top, V::Set1(kMinusInfinity), V::Zero());
-    const F factor = Exp2<V, 6>(V::Sub(old, finite));
+    const F factor = Exp2<V>(V::Sub(old, finite));
     V::Store(tile.m + lane, top);
     V::Store(reference + lane, finite);
     V::Store(alpha + lane, factor);
@@ -142,11 +145,16 @@ void Attend(const AttendHead& head, const AttendGroup& group, void* scratch) {
   RowWalk walk{group.blocks, head.block_k, 0, head.n_k, head.causal, true, first_bound};
   const int64_t last_bound = first_bound + group.rows - 1;
   if (head.causal && last_bound + 1 < walk.end) walk.end = last_bound + 1;
-  ForEachStep<V>(walk, [&](const Step& step) {
+  int far = 0;
+  ForEachStep<V>(walk, [&](const Step& step, const Step* next_step) {
     for (int t = 0; t < tiles; ++t) {
       alignas(64) float alpha[kTile];
-      SoftmaxStep<V>(head.k, Units<V>(head.dim), head.scale, step, state[t], s, alpha);
-      Accumulate<V, true>(head.v, step, s, head.dim, alpha, state[t].o);
+      // The first tile brings the next step near, the second what other groups will want.
+      Ahead ahead = AheadOf(head.k, t == 0 ? next_step : nullptr);
+      if (t == 1 && far < kFar) ahead.data = group.far[far++];
+      SoftmaxStep<V>(head.k, Units<V>(head.dim), head.scale, step, ahead, state[t], s, alpha);
+      ahead = AheadOf(head.v, t == 0 ? next_step : nullptr);
+      Accumulate<V, true>(head.v, step, ahead, s, head.dim, alpha, state[t].o);
     }
   });
 
@@ -185,9 +193,9 @@ void FullLse(const FullLseTile& job, void* scratch) {
   const int64_t end = last + 1 < job.n_k ? last + 1 : job.n_k;
   const RowWalk walk{
       {nullptr, (job.n_k + kStepRows - 1) / kStepRows}, kStepRows, 0, end, job.causal, true, first};
-  ForEachStep<V>(walk, [&](const Step& step) {
+  ForEachStep<V>(walk, [&](const Step& step, const Step* next) {
     alignas(64) float alpha[kTile];
-    SoftmaxStep<V>(job.k, Units<V>(job.dim), job.scale, step, tile, s, alpha);
+    SoftmaxStep<V>(job.k, Units<V>(job.dim), job.scale, step, AheadOf(job.k, next), tile, s, alpha);
   });
   for (int i = 0; i < job.rows; ++i) job.lse[i * job.lse_stride] = LseOf(tile, i, job.scale);
 }

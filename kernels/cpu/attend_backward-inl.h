@@ -22,23 +22,23 @@ struct QueryStatistics {
 // From the scores s[row][lane] of the step: units of dS in place, and of P where p is wanted.
 // dP of the step is rows x b[unit][lane].
 template <class V, Queries kQueries, bool kWeights>
-void ScoreGradients(const UnitMatrix& rows, const Step& step, const float* b, int units,
-                    float scale, const QueryStatistics& statistics, float* s, float* p) {
+void ScoreGradients(const UnitMatrix& rows, const Step& step, const Ahead& ahead, const float* b,
+                    int units, float scale, const QueryStatistics& statistics, float* s, float* p) {
   using F = typename V::F;
-  constexpr int kDegree = V::kUnitValues == 2 ? 4 : 6;
   const F factor = V::Set1(scale);
   for (int n = 0; n < step.count; ++n) {
     const Segment& segment = step.segments[n];
     const char* first = rows.data + segment.token * rows.row_bytes;
     const float* in = s + segment.row * kTile;
     const int unit = segment.row / V::kUnitValues;
+    const int64_t ahead_bytes = ahead.Bytes(rows.data, step, n, 1, rows.row_bytes);
     ForEachRun(segment.count, [&](auto size, int row) {
       constexpr int R = decltype(size)::value;
       for (int group = 0; group < kTile; group += kColumnGroup<V>) {
         F dp[R][V::kColumns];
         Clear(dp, V::Zero());
         MultiplyAdd<V, Adjacent::kUnits, R>(dp, first + row * rows.row_bytes, rows.row_bytes,
-                                            b + group, units);
+                                            b + group, units, group == 0 ? ahead_bytes : 0);
 #pragma GCC unroll 8
         for (int i = 0; i < V::kColumns; ++i) {
           const int lane = group + i * V::kLanes;
@@ -64,7 +64,7 @@ void ScoreGradients(const UnitMatrix& rows, const Step& step, const float* b, in
               const F score = V::Load(in + (row + r + k) * kTile + lane);
               // In this order the large terms cancel before anything is rounded.
               const F exponent = V::Mul(V::CancellingFma(score, factor, neg_lse), V::Set1(kLog2E));
-              weight[k] = Exp2<V, kDegree>(exponent);
+              weight[k] = Exp2<V>(exponent);
               ds[k] = V::Mul(weight[k], V::Sub(dp[r + k][i], delta));
             }
             // Row `to` of s is behind every score still to be read.
@@ -152,12 +152,13 @@ void QueryGradientOf(const QueryGradient& job, void* scratch) {
   RowWalk walk{job.blocks, job.block_k, 0, job.n_k, job.causal, true, job.first + job.shift};
   const int64_t last_bound = walk.free + job.rows - 1;
   if (job.causal && last_bound + 1 < walk.end) walk.end = last_bound + 1;
-  ForEachStep<V>(walk, [&](const Step& step) {
-    Scores<V, false>(job.k, step, w.first, units, w.s, nullptr);
+  ForEachStep<V>(walk, [&](const Step& step, const Step* next) {
+    Scores<V, false>(job.k, step, AheadOf(job.k, next), w.first, units, w.s, nullptr);
     if (step.masked) HideScores<V, true>(step, bound, w.s);
-    ScoreGradients<V, Queries::kLanes, false>(job.v, step, w.second, units, job.scale,
-                                              {neg_lse, delta}, w.s, nullptr);
-    Accumulate<V, false>(job.k_across, step, w.s, job.dim, nullptr, w.d_first);
+    ScoreGradients<V, Queries::kLanes, false>(job.v, step, AheadOf(job.v, next), w.second, units,
+                                              job.scale, {neg_lse, delta}, w.s, nullptr);
+    Accumulate<V, false>(job.k_across, step, AheadOf(job.k_across, next), w.s, job.dim, nullptr,
+                         w.d_first);
   });
   FillFactor(job.scale, factor);
   UnpackLanes<V, Input>(w.d_first, factor, job.rows, job.dim, w.stage, job.dq);
@@ -190,13 +191,15 @@ void KeyGradientAdd(const KeyGradient& job, const KeyGradientHead& head, void* s
                job.first - job.shift + job.rows - 1};
   const int64_t first_query = job.first - job.shift;
   if (job.causal && first_query > 0) walk.begin = first_query / 2 * 2;
-  ForEachStep<V>(walk, [&](const Step& step) {
-    Scores<V, false>(head.q, step, w.first, units, w.s, nullptr);
+  ForEachStep<V>(walk, [&](const Step& step, const Step* next) {
+    Scores<V, false>(head.q, step, AheadOf(head.q, next), w.first, units, w.s, nullptr);
     if (step.masked) HideScores<V, false>(step, bound, w.s);
-    ScoreGradients<V, Queries::kRows, true>(head.d_o, step, w.second, units, job.scale,
-                                            {head.neg_lse, head.delta}, w.s, w.p);
-    Accumulate<V, false>(head.q_across, step, w.s, job.dim, nullptr, w.d_first);
-    Accumulate<V, false>(head.d_o_across, step, w.p, job.dim, nullptr, w.d_second);
+    ScoreGradients<V, Queries::kRows, true>(head.d_o, step, AheadOf(head.d_o, next), w.second,
+                                            units, job.scale, {head.neg_lse, head.delta}, w.s, w.p);
+    Accumulate<V, false>(head.q_across, step, AheadOf(head.q_across, next), w.s, job.dim, nullptr,
+                         w.d_first);
+    Accumulate<V, false>(head.d_o_across, step, AheadOf(head.d_o_across, next), w.p, job.dim,
+                         nullptr, w.d_second);
   });
 }
 

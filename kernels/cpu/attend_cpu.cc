@@ -9,6 +9,10 @@
 namespace suffice::cpu {
 namespace {
 
+// Two heads' keys and values must fit into a third-level cache for the next ones to be of use
+// there.
+constexpr int64_t kNearBytes = int64_t{24} << 20;
+
 // Everything that a task needs; the loop bodies capture one reference to it, which std::function
 // holds without allocating.
 struct Plan {
@@ -21,6 +25,7 @@ struct Plan {
   char* scratch;   // of each worker
   size_t scratch_bytes;
   size_t bytes;
+  int64_t near_bytes;  // keys and values of two heads
 
   int64_t b = 0, key_head = 0;
   AttendHead head{};
@@ -40,6 +45,7 @@ struct Plan {
     scratch_bytes = (kernels.attend_scratch(dim) + 63) / 64 * 64;
     scratch = carver.Take(static_cast<int64_t>(scratch_bytes) * context.pool().threads());
     bytes = carver.bytes();
+    near_bytes = 4 * n_k * dim * static_cast<int64_t>(SizeOf(p.q.dtype));
   }
 
   BlockList Blocks(int64_t h, int64_t i) const {
@@ -54,6 +60,26 @@ struct Plan {
     v.Pack(RowsOf(p.v, b, key_head), begin, end);
   }
 
+  // A slice of the next head's keys and values, the queries of the next task, and the rows of o
+  // that this group will write: without this, each head begins with cold memory.
+  void SetFar(int64_t n, AttendGroup& tiles) const {
+    const auto set = [&](int slot, const Rows& rows, int64_t row) {
+      if (rows.stride_bytes == head.k.row_bytes) tiles.far[slot] = rows.from(row).data;
+    };
+    const int64_t next_head = b * p.k.dim(1) + key_head + 1;
+    if (next_head < p.k.dim(0) * p.k.dim(1) && near_bytes <= kNearBytes) {
+      const int64_t next_b = next_head / p.k.dim(1);
+      const int64_t slice = n % ((n_k + kStepRows - 1) / kStepRows) * kStepRows;
+      set(0, RowsOf(p.k, next_b, next_head % p.k.dim(1)), slice);
+      set(1, RowsOf(p.v, next_b, next_head % p.k.dim(1)), slice);
+    }
+    if (n + 1 < group * t_q) {
+      const int64_t h = key_head * group + order[n + 1] / t_q;
+      set(2, RowsOf(p.q, b, h), order[n + 1] % t_q * p.block.q);
+    }
+    set(3, tiles.o, 0);
+  }
+
   void AttendBlock(int64_t n, int worker) const {
     const int64_t h = key_head * group + order[n] / t_q;
     const int64_t i = order[n] % t_q;
@@ -65,6 +91,7 @@ struct Plan {
       tiles.first = first;
       tiles.rows = static_cast<int>(std::min<int64_t>(kGroup, end - first));
       tiles.blocks = Blocks(h, i);
+      SetFar(n, tiles);
       if (!p.lse.empty()) {
         tiles.lse = p.lse.ptr<float>({b, h, first});
         tiles.lse_stride = p.lse.stride(2);

@@ -55,7 +55,10 @@ struct AttendHead {
   int64_t shift;  // N_k - N_q
 };
 
-// Up to kGroup queries with one list.
+inline constexpr int kFar = 4;
+
+// Up to kGroup queries with one list. `far` are rows to bring near meanwhile for later groups,
+// kStepRows of them with the row_bytes of head.k; null: none.
 struct AttendGroup {
   Rows q;
   int64_t first;  // position of lane 0
@@ -64,6 +67,7 @@ struct AttendGroup {
   Rows o;
   float* lse;  // may be null
   int64_t lse_stride;
+  const char* far[kFar];
 };
 
 // Up to kTile queries, rows row_ids[0, rows) of q, or where it is null those from row 0 of q on,

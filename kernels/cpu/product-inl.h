@@ -21,11 +21,31 @@ template <class F, int R, int C>
   }
 }
 
+// Into the second-level cache. `bytes` may lead to another object, or nowhere.
+[[gnu::always_inline]] inline void PrefetchAt(const char* p, int64_t bytes) {
+  __builtin_prefetch(reinterpret_cast<const void*>(reinterpret_cast<intptr_t>(p) + bytes), 0, 2);
+}
+
+// sum += A b over `units` units; a is unit 0 of row 0, `step` the bytes to the next row or unit,
+// whichever is not adjacent. The lines that lie `ahead` bytes beyond those being read are
+// prefetched into the second-level cache, evenly in time: a burst would hold up the loads of this
+// product.
 template <class V, Adjacent kAdjacent, int R>
 [[gnu::always_inline]] inline void MultiplyAdd(typename V::F (&sum)[R][V::kColumns], const char* a,
-                                               int64_t step, const float* b, int units) {
+                                               int64_t step, const float* b, int units,
+                                               int64_t ahead) {
   constexpr int C = V::kColumns;
+  // Every 16 units a row goes on to its next line; without anything ahead, only at 0.
+  const int line_units = ahead == 0 ? ~0 : 15;
   for (int u = 0; u < units; ++u) {
+    if constexpr (kAdjacent == Adjacent::kUnits) {
+      if ((u & line_units) == 0) {
+#pragma GCC unroll 8
+        for (int r = 0; r < R; ++r) PrefetchAt(a + r * step, ahead);
+      }
+    } else {
+      PrefetchAt(a, ahead);
+    }
     typename V::F column[C];
 #pragma GCC unroll 8
     for (int c = 0; c < C; ++c) column[c] = V::Load(b + c * V::kLanes);

@@ -74,7 +74,7 @@ void BlockScores(const float* q, int64_t q_stride, int rows, const float* keys, 
         typename V::F sum[R][V::kColumns];
         Clear(sum, V::Zero());
         MultiplyAdd<V, Adjacent::kUnits, R>(sum, reinterpret_cast<const char*>(q + row * q_stride),
-                                            q_bytes, b + group, dim);
+                                            q_bytes, b + group, dim, 0);
         float* to = out + row * out_stride + tile * kTile + group;
 #pragma GCC unroll 8
         for (int r = 0; r < R; ++r) {

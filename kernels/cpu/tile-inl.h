@@ -53,22 +53,27 @@ struct RowWalk {
   int64_t free;
 };
 
-// Cuts the walk into steps and calls f(step) for each.
+// Cuts the walk into steps and calls f(step, next) for each; next is null at the last.
 template <class V, class F>
 [[gnu::always_inline]] inline void ForEachStep(const RowWalk& walk, F f) {
-  Step step;
+  Step steps[2];
+  int filling = 0;
+  bool waiting = false;  // the other step is complete
   for (int64_t n = 0; n < walk.blocks.count; ++n) {
     int64_t token = walk.blocks.at(n) * walk.block;
     const int64_t end = token + walk.block < walk.end ? token + walk.block : walk.end;
     if (token < walk.begin) token = walk.begin;
     for (; token < end; token += kStepRows) {
       const int count = static_cast<int>(end - token < kStepRows ? end - token : kStepRows);
-      if (step.rows + count > kStepRows) {
-        f(step);
-        step.count = 0;
-        step.rows = 0;
-        step.masked = false;
+      if (steps[filling].rows + count > kStepRows) {
+        if (waiting) f(steps[1 - filling], &steps[filling]);
+        waiting = true;
+        filling = 1 - filling;
+        steps[filling].count = 0;
+        steps[filling].rows = 0;
+        steps[filling].masked = false;
       }
+      Step& step = steps[filling];
       step.segments[step.count++] = {token, count, step.rows};
       step.rows += Units<V>(count) * V::kUnitValues;
       if (walk.causal) {
@@ -77,14 +82,38 @@ template <class V, class F>
       }
     }
   }
-  if (step.count > 0) f(step);
+  if (waiting) f(steps[1 - filling], &steps[filling]);
+  if (steps[filling].count > 0) f(steps[filling], static_cast<const Step*>(nullptr));
+}
+
+// What a product prefetches while it reads a step of its own matrix: rows of a matrix of the same
+// row_bytes at `data`, those of `step`, or where that is null row r for row r of S. Blocks lie
+// anywhere, and the hardware's own prefetching starts anew on each of their pages.
+struct Ahead {
+  const char* data = nullptr;  // null: nothing
+  const Step* step = nullptr;
+
+  // From where segment n of `current` lies in the product's matrix to there.
+  int64_t Bytes(const char* matrix, const Step& current, int n, int tokens,
+                int64_t row_bytes) const {
+    if (data == nullptr || (step != nullptr && n >= step->count)) return 0;
+    const Segment& segment = current.segments[n];
+    const int64_t token = step != nullptr ? step->segments[n].token : segment.row;
+    return (reinterpret_cast<intptr_t>(data) - reinterpret_cast<intptr_t>(matrix)) +
+           (token - segment.token) / tokens * row_bytes;
+  }
+};
+
+// The rows of the next step, where there is one.
+inline Ahead AheadOf(const UnitMatrix& matrix, const Step* next) {
+  return next == nullptr ? Ahead{} : Ahead{matrix.data, next};
 }
 
 // s[row][lane] = rows of the step x the packed lanes b[unit][lane]; rows that only fill a unit up
 // are -infinity. Where `max` is given, max[lane] is the maximum over the rows.
 template <class V, bool kMax>
-void Scores(const UnitMatrix& rows, const Step& step, const float* b, int units, float* s,
-            float* max) {
+void Scores(const UnitMatrix& rows, const Step& step, const Ahead& ahead, const float* b, int units,
+            float* s, float* max) {
   using F = typename V::F;
   for (int lane = 0; kMax && lane < kTile; lane += V::kLanes) {
     V::Store(max + lane, V::Set1(kMinusInfinity));
@@ -93,13 +122,14 @@ void Scores(const UnitMatrix& rows, const Step& step, const float* b, int units,
     const Segment& segment = step.segments[n];
     const char* first = rows.data + segment.token * rows.row_bytes;
     float* out = s + segment.row * kTile;
+    const int64_t ahead_bytes = ahead.Bytes(rows.data, step, n, 1, rows.row_bytes);
     ForEachRun(segment.count, [&](auto size, int row) {
       constexpr int R = decltype(size)::value;
       for (int group = 0; group < kTile; group += kColumnGroup<V>) {
         F sum[R][V::kColumns];
         Clear(sum, V::Zero());
         MultiplyAdd<V, Adjacent::kUnits, R>(sum, first + row * rows.row_bytes, rows.row_bytes,
-                                            b + group, units);
+                                            b + group, units, group == 0 ? ahead_bytes : 0);
 #pragma GCC unroll 8
         for (int c = 0; c < V::kColumns; ++c) {
           float* column = out + row * kTile + group + c * V::kLanes;
@@ -156,20 +186,26 @@ void MaxOverRows(int rows, const float* s, float* max) {
 // out[d][lane] = factor[lane] out[d][lane] + sum over the step's units of x[d][unit] .
 // p[unit][lane]; without factors, 1.
 template <class V, bool kFactor>
-void Accumulate(const UnitMatrix& x, const Step& step, const float* p, int dim, const float* factor,
-                float* out) {
+void Accumulate(const UnitMatrix& x, const Step& step, const Ahead& ahead, const float* p, int dim,
+                const float* factor, float* out) {
   using F = typename V::F;
   ForEachRun(dim, [&](auto size, int d) {
     constexpr int R = decltype(size)::value;
+    const bool begins_line = d % 16 == 0 || d / 16 != (d + R - 1) / 16;
     for (int group = 0; group < kTile; group += kColumnGroup<V>) {
       F sum[R][V::kColumns];
       Clear(sum, V::Zero());
       for (int n = 0; n < step.count; ++n) {
         const Segment& segment = step.segments[n];
         const int64_t unit = segment.token / V::kUnitValues;
+        // Of the lines that this run reads, the one that begins in it.
+        int64_t ahead_bytes = 0;
+        if (group == 0 && begins_line) {
+          ahead_bytes = ahead.Bytes(x.data, step, n, V::kUnitValues, x.unit_bytes) + 4 * (R - 1);
+        }
         MultiplyAdd<V, Adjacent::kRows, R>(sum, x.data + unit * x.unit_bytes + 4 * d, x.unit_bytes,
                                            p + segment.row / V::kUnitValues * kTile + group,
-                                           Units<V>(segment.count));
+                                           Units<V>(segment.count), ahead_bytes);
       }
 #pragma GCC unroll 8
       for (int c = 0; c < V::kColumns; ++c) {

@@ -28,18 +28,16 @@ struct Avx2 {
   static F CancellingFma(F a, F b, F c) { return Fma(a, b, c); }
   static F Max(F a, F b) { return _mm256_max_ps(a, b); }
 
-  struct Split {
-    F n, r;
-  };
-  static Split SplitInteger(F x) {
-    x = Max(Set1(-127.0f), x);
-    const F n = _mm256_round_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    return {n, Sub(x, n)};
+  // For Exp2: x - floor(x); and x * 2^floor(n), by adding to the exponent of x in [1, 2]. Below
+  // -127 floor(n) counts as -127, which makes exactly 0 of 1, and the fraction there is 0. The
+  // minimum takes a NaN out of the shift.
+  static F Floor(F x) {
+    return _mm256_round_ps(Max(Set1(-127.0f), x), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   }
-  // n is added to the exponent; -127 makes 0 of 1. The minimum takes a NaN out of the shift.
+  static F Fraction(F x) { return Sub(Max(Set1(-127.0f), x), Floor(x)); }
   static F TimesPowerOf2(F x, F n) {
     const F magic = Set1(0x1.8p+23f);
-    const __m256i t = _mm256_castps_si256(_mm256_min_ps(Add(n, magic), magic));
+    const __m256i t = _mm256_castps_si256(_mm256_min_ps(Add(Floor(n), magic), magic));
     return _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), _mm256_slli_epi32(t, 23)));
   }
   static F ReplaceEqual(F x, F c, F y) {

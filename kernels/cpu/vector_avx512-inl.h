@@ -28,14 +28,8 @@ struct Avx512 {
   static F Fma(F a, F b, F c) { return _mm512_fmadd_ps(a, b, c); }
   static F CancellingFma(F a, F b, F c) { return Fma(a, b, c); }
   static F Max(F a, F b) { return _mm512_max_ps(a, b); }  // b where either is NaN
-  // x = n + r, n whole and |r| <= 1/2, for Exp2: vreduceps gives r = 0 for -infinity.
-  struct Split {
-    F n, r;
-  };
-  static Split SplitInteger(F x) {
-    const F r = _mm512_reduce_ps(x, 0);
-    return {_mm512_sub_ps(x, r), r};
-  }
+  // For Exp2: x - floor(x), 0 for -infinity; and x * 2^floor(n).
+  static F Fraction(F x) { return _mm512_reduce_ps(x, _MM_FROUND_TO_NEG_INF); }
   static F TimesPowerOf2(F x, F n) { return _mm512_scalef_ps(x, n); }
   // y where x equals the value c, x elsewhere.
   static F ReplaceEqual(F x, F c, F y) {

@@ -37,17 +37,17 @@ struct Portable {
   }
   static F Max(F a, F b) { return a > b ? a : b; }
 
-  struct Split {
-    F n, r;
-  };
-  static Split SplitInteger(F x) {
-    x = Max(Set1(-127.0f), x);
-    const F n = (x + Set1(0x1.8p+23f)) - Set1(0x1.8p+23f);
-    return {n, x - n};
+  // For Exp2, as in vector_avx2-inl.h; a whole x may count as the one below it, with the
+  // fraction 1.
+  static F Floor(F x) {
+    const F clamped = Max(Set1(-127.0f), x);
+    const F below = (clamped - Set1(0.5f)) + Set1(0x1.8p+23f) - Set1(0x1.8p+23f);
+    return clamped > Set1(-127.0f) ? below : clamped;
   }
+  static F Fraction(F x) { return Max(Set1(-127.0f), x) - Floor(x); }
   static F TimesPowerOf2(F x, F n) {
     const F magic = Set1(0x1.8p+23f);
-    const F t = n + magic;
+    const F t = Floor(n) + magic;
     const I shift = reinterpret_cast<I>(t < magic ? t : magic) << 23;
     return reinterpret_cast<F>(reinterpret_cast<I>(x) + shift);
   }

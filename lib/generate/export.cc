@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -72,12 +73,14 @@ void WriteFolder(RunScope& scope, const VideoSet& set, const std::string& path) 
   fs::rename(temporary, path);
 }
 
-// A model's parameters under their names; of any other file the paths without the leading slash.
+// A model's parameters under their names; of any other file paths with dots for slashes.
 std::string ExportedName(const TensorReader& file, const std::string& path) {
   constexpr std::string_view kParams = "/params/";
   const bool parameter =
       file.header().encoding_type == EncodingType::kModel && path.starts_with(kParams);
-  return path.substr(parameter ? kParams.size() : 1);
+  std::string name = path.substr(parameter ? kParams.size() : 1);
+  std::replace(name.begin(), name.end(), '/', '.');
+  return name;
 }
 
 size_t WriteSafetensors(const TensorReader& file, const std::string& digest,

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "lib/base/error.h"
-#include "lib/generate/verbs.h"
+#include "lib/generate/import_tensors.h"
 #include "lib/io/ffmpeg.h"
 #include "lib/io/image.h"
 #include "lib/policy/clips.h"
@@ -135,6 +135,12 @@ void Split(const ImportConfig& config, const SourceConfig& source, ClipSource* c
 
 Report Import(const ImportConfig& config, RunScope& scope) {
   const std::vector<std::string> paths = scope.Inputs("sources");
+  const auto arrays = std::count_if(paths.begin(), paths.end(), &IsArrayFile);
+  if (arrays > 0) {
+    if (arrays != static_cast<std::ptrdiff_t>(paths.size()))
+      throw UsageError("sources: videos and tensors; one file is made of either");
+    return ImportTensors(config, scope);
+  }
   CheckNames(config, paths);
   std::vector<SourceConfig> sources;
   std::vector<std::string> classes;

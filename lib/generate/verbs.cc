@@ -25,6 +25,11 @@ void Visit(Fields& f, ImportConfig& c) {
   f("stride", c.stride, "every so many frames").Range(1, 1000).Flag("stride");
   f("held_out", c.held_out, "fraction at the end of each source that is held out").Range(0, 0.9);
   f.List("sources", c.sources, "what differs for single files");
+  f("as", c.tensors_as, "type of tensors from .safetensors and .npy files")
+      .OneOf({"keep", "f32", "bf16"})
+      .Flag("as");
+  f("grid", c.grid, "their tokens in raster order: frames, rows, columns; none: not said")
+      .Range(1, 1e6);
 }
 
 void Visit(Fields& f, CaptureConfig& c) {
@@ -83,27 +88,28 @@ namespace {
 const Argument kData{"data", "--data", kInput, true, false, "dataset of generate import"};
 
 VerbInfo ImportInfo() {
-  VerbInfo import{.tool = "generate",
-                  .name = "import",
-                  .summary = "bring videos or pictures in as a dataset of clips"};
-  import.description =
+  VerbInfo info{.tool = "generate",
+                .name = "import",
+                .summary = "bring videos in as a dataset of clips, or tensors as a tensor file"};
+  info.description =
       "Each file becomes one source with a class. Within a source the splits are by contiguous "
       "time, with a\n"
       "gap of one clip between them; split: train or held_out gives a whole source to one of them. "
       "Videos\n"
-      "(also .gz) are read through ffmpeg; a folder of PNG files is a video without it.";
-  import.arguments = {
-      {"sources", "", kInput, true, true, "videos, pictures or folders of pictures"},
-      { "output",
-        "-o,--output",
-        kOutput,
-        true,
-        false,
-        "dataset file" }};
-  import.examples = {
-      { "generate import box.mp4 cup.mp4 tree.avi -c clips.yaml -o clips.h5",
-        "three videos, three classes" }};
-  return import;
+      "(also .gz) are read through ffmpeg; a folder of PNG files is a video without it.\n"
+      "\n"
+      ".safetensors and .npy files become one tensor file with every tensor under its name, so "
+      "that "
+      "sparsify reads\n"
+      "/q, /k and /v of q.npy, k.npy and v.npy.";
+  info.arguments = {
+      {"sources", "", kInput, true, true, "videos, pictures, folders of pictures; or tensors"},
+      {"output", "-o,--output", kOutput, true, false, "dataset or tensor file"}};
+  info.examples = {
+      {"generate import box.mp4 cup.mp4 tree.avi -c clips.yaml -o clips.h5",
+       "three videos, three classes"},
+      {"generate import q.npy k.npy v.npy --as bf16 -o qkv.h5", "tensors of another program"}};
+  return info;
 }
 
 VerbInfo CaptureInfo() {

@@ -30,6 +30,8 @@ struct ImportConfig {
   int64_t stride = 1;
   double held_out = 0.25;
   std::vector<SourceConfig> sources;
+  std::string tensors_as = "keep";  // safetensors and npy: keep, f32, bf16
+  std::vector<int64_t> grid;        // of their tokens: frames, rows, columns; empty: not said
 };
 void Visit(Fields& f, ImportConfig& c);
 
