@@ -73,6 +73,10 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
   if (backend_ == nullptr) {
     throw UsageError("backend '{}': this build has auto, {}", options.backend, known);
   }
+  if (backend_->device_kind == DeviceKind::kHost && options.device != 0) {
+    throw DeviceError("backend {}: device {}: it has device 0 alone", backend_->name,
+                      options.device);
+  }
   isa_ = ChooseIsa(options.isa);
   pool_ = std::make_unique<ThreadPool>(options.threads);
 }

@@ -3,7 +3,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "lib/base/digest.h"
 #include "lib/base/error.h"
 #include "lib/generate/import_tensors.h"
 #include "lib/io/ffmpeg.h"
@@ -167,7 +166,7 @@ Report Import(const ImportConfig& config, RunScope& scope) {
     clip.name = fs::path(source.file).filename();
     clip.label = std::find(classes.begin(), classes.end(), source.label) - classes.begin();
     clip.fps = config.fps / static_cast<double>(source.stride);
-    if (!fs::is_directory(source.file)) clip.sha256 = Hex(Sha256OfFile(source.file));
+    clip.sha256 = scope.DigestOf(source.file);
     clip.frames = HostArray::From<uint8_t>({count, config.height, config.width, 3}, frames);
     Split(config, source, &clip);
     text += fmt::format("{}: class {}, {} frames, train [{}, {}), held out [{}, {})\n", clip.name,

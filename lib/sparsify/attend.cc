@@ -81,7 +81,7 @@ Loaded Load(const SelectionConfig& config, RunScope& scope, const TensorReader& 
   mask.Require(
       "/mask", DType::kU8,
       {q[0], q[1], BlockCount(q[2], block.q), BlockCount(loaded.tensors.k.shape()[2], block.k)},
-      "q and k");
+      "the capture");
   loaded.given = Tensor::FromHost(context, mask.Read("/mask"));
   return loaded;
 }

@@ -20,16 +20,21 @@ void CheckFinite(const MappedArray& array, const std::string& file, const std::s
 }
 
 Tensor LoadOne(Context& context, const TensorReader& reader, const std::string& object) {
-  auto array = std::make_shared<MappedArray>(reader.Map(object));
-  if (array->dtype() == DType::kF32) {
-    CheckFinite<float>(*array, reader.path(), object);
-  } else {
-    CheckFinite<BFloat16>(*array, reader.path(), object);
-  }
+  const auto array = std::make_shared<MappedArray>(MapFinite(reader, object));
   return Tensor::Borrow(context, array->view(), array);
 }
 
 }  // namespace
+
+MappedArray MapFinite(const TensorReader& reader, const std::string& object) {
+  MappedArray array = reader.Map(object);
+  if (array.dtype() == DType::kF32) {
+    CheckFinite<float>(array, reader.path(), object);
+  } else {
+    CheckFinite<BFloat16>(array, reader.path(), object);
+  }
+  return array;
+}
 
 std::string InGroup(const std::string& group, const char* name) {
   return (group.ends_with('/') ? group : group + "/") + name;
@@ -47,6 +52,12 @@ InputShapes CheckInputs(const TensorReader& reader, const std::string& group) {
   const Shape wanted = {q.shape[0], -1, -1, q.shape[3]};
   const DatasetInfo& k = reader.Require(InGroup(group, "k"), q.dtype, wanted, "q");
   reader.Require(InGroup(group, "v"), q.dtype, k.shape, "k");
+  for (const DatasetInfo* info : {&q, &k}) {
+    if (info->shape.elements() == 0) {
+      throw DataError("{}: {}: shape {}, which is empty", reader.path(), info->path,
+                      ToString(info->shape));
+    }
+  }
   if (q.shape[1] % k.shape[1] != 0) {
     throw DataError("{}: {}: {} heads, not a multiple of k's {}", reader.path(), q.path, q.shape[1],
                     k.shape[1]);

@@ -9,12 +9,15 @@
 
 namespace suffice::sparsify {
 
+// A dataset of a tensor file, which must be bf16 or fp32 and finite (else kData).
+MappedArray MapFinite(const TensorReader& reader, const std::string& object);
+
 struct LoadedInputs {
   Tensor q, k, v;
 };
 
 // `group` holds q, k and v. Throws kData for shapes that do not fit each other, a dtype other than
-// bf16 and fp32, and NaN or infinity.
+// bf16 and fp32, an extent of 0, and NaN or infinity.
 LoadedInputs LoadInputs(Context& context, const TensorReader& reader, const std::string& group);
 
 // The shapes alone, checked, before anything is read.

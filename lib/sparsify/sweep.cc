@@ -68,7 +68,7 @@ HostArray Permute(const MappedArray& array, const std::vector<int32_t>& order) {
 
 Tensor Permuted(Context& context, const TensorReader& reader, const std::string& object,
                 const std::vector<int32_t>& order) {
-  const MappedArray array = reader.Map(object);
+  const MappedArray array = MapFinite(reader, object);
   return Tensor::FromHost(context, array.dtype() == DType::kF32 ? Permute<float>(array, order)
                                                                 : Permute<BFloat16>(array, order));
 }
