@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one matrix product under everything: C[r][lane] = sum_u A[r][u] . B[u][lane], A broadcast
-// unit by unit, B packed with kTile lanes a row. A tile of kRows x kColumns accumulators stays in
+// unit by unit, B packed with kTile lanes a row. A tile of 6 x kColumns accumulators stays in
 // registers.
 #pragma once
 

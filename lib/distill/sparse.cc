@@ -12,6 +12,14 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// The teacher in the student's token order: what a contract changes of the architecture, and what
+// changes nothing of a dense model. Both then name the same token by the same number.
+ModelInfo InOrderOf(const ModelInfo& student, ModelInfo teacher) {
+  teacher.architecture.token_order = student.architecture.token_order;
+  teacher.architecture.tile = student.architecture.tile;
+  return teacher;
+}
+
 void RequireSame(const ModelInfo& student, const ModelInfo& teacher,
                  const std::string& student_path, const std::string& teacher_path) {
   ModelInfo a = student, b = teacher;
@@ -51,7 +59,8 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   scope.progress().Activity("reading " + student_path);
   const TensorReader student_file(student_path, EncodingType::kModel),
       teacher_file(teacher_path, EncodingType::kModel);
-  const ModelInfo info = ReadModelInfo(student_file), teacher_info = ReadModelInfo(teacher_file);
+  const ModelInfo info = ReadModelInfo(student_file),
+                  teacher_info = InOrderOf(info, ReadModelInfo(teacher_file));
   if (!info.contract)
     throw UsageError("{}: has no contract; sparsify model attaches one", student_path);
   RequireSame(info, teacher_info, student_path, teacher_path);

@@ -170,7 +170,7 @@ Report Export(const ExportConfig& config, RunScope& scope) {
       break;
   }
   if (output == "-") return {};  // stdout is the video's
-  if (kind != Kind::kFolder) scope.AddOutput(output);
+  scope.AddOutput(output);
   const nlohmann::ordered_json json = {{"output", output}, {"what", what}};
   return {.text = fmt::format("{}: {} of {}\n", output, what, path), .json = json.dump() + "\n"};
 }

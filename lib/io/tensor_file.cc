@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/io/tensor_file.h"
 
-#include <fmt/core.h>
-
 #include <algorithm>
 #include <array>
 #include <cstring>
 #include <filesystem>
+#include <map>
 
 #include "lib/base/digest.h"
+#include "lib/base/error.h"
 #include "lib/io/hdf5_handle.h"
 #include "lib/io/tensor_check.h"
 #include "lib/io/tensor_types.h"
@@ -150,33 +150,22 @@ std::string TensorReader::ContentDigest(std::map<std::string, std::string>* hash
 }
 
 bool IsTensorFile(const std::string& path) {
-  if (std::filesystem::is_directory(path)) return false;
   const Hdf5Session session;
   return IdentifyFile(path) == FileKind::kOurs;
 }
 
-namespace {
-
-// One line per file directly in the folder: what a folder of pictures is.
-std::string FolderDigest(const std::string& path) {
-  std::vector<std::string> lines;
-  std::error_code failed;
-  for (const auto& entry : std::filesystem::directory_iterator(path, failed)) {
-    if (!entry.is_regular_file()) continue;
-    lines.push_back(
-        fmt::format("{}\t{}\n", entry.path().filename().string(), Hex(Sha256OfFile(entry.path()))));
-  }
-  if (failed) throw DataError("{}: cannot be read: {}", path, failed.message());
-  std::sort(lines.begin(), lines.end());
-  Sha256 sha;
-  for (const std::string& line : lines) sha.Update(line);
-  return Hex(sha.Finish());
-}
-
-}  // namespace
-
 std::string ContentDigest(const std::string& path) {
-  if (std::filesystem::is_directory(path)) return FolderDigest(path);
+  if (std::filesystem::is_directory(path)) {
+    std::map<std::string, std::string> lines;
+    for (const auto& entry : std::filesystem::directory_iterator(path)) {
+      if (entry.is_directory())
+        throw DataError("{}: a folder in it: {}", path, entry.path().string());
+      lines[entry.path().filename()] = ContentDigest(entry.path());
+    }
+    std::string text;
+    for (const auto& [name, digest] : lines) text += name + "\t" + digest + "\n";
+    return Hex(Sha256Of(text));
+  }
   return IsTensorFile(path) ? TensorReader(path).ContentDigest() : Hex(Sha256OfFile(path));
 }
 

@@ -269,8 +269,9 @@ class TensorReader {
 // damaged HDF5 is kData; anything else is merely not ours.
 bool IsTensorFile(const std::string& path);
 
-// Of one of our files as stated above; of any other file the SHA-256 of its bytes; of a folder the
-// SHA-256 of one line, NAME TAB SHA-256 LF, per file directly in it, sorted.
+// Of one of our files as stated above; of any other file the SHA-256 of its bytes; of a folder that
+// of one line for each file in it, NAME, a TAB, its digest and LF, sorted by name. A folder within
+// is kData.
 std::string ContentDigest(const std::string& path);
 
 // SHA-256, in hexadecimal, of a dataset's bytes: the HASH of its line.

@@ -163,7 +163,7 @@ TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
   for (const std::string& word : invocation_.argv) command += (command.empty() ? "" : " ") + word;
   std::vector<std::string> history;
   for (const FileRef& input : InputRefs()) {
-    if (!IsTensorFile(input.path)) continue;
+    if (std::filesystem::is_directory(input.path) || !IsTensorFile(input.path)) continue;
     const TensorReader reader(input.path);
     if (auto lines = reader.StringListAttribute(kRunGroup, "history")) {
       for (std::string& line : *lines) {

@@ -44,6 +44,14 @@ void Visit(Fields& f, SweepConfig& c) {
   f("block_k", c.block_k, "key tokens in a block").Range(64, 128);
 }
 
+void Visit(Fields& f, BenchConfig& c) {
+  f("cases", c.cases, "only cases whose name has this part; empty: all").Flag("case");
+  f("seconds", c.seconds, "of timing a case; three repetitions at least, nine at most")
+      .Range(0, 3600)
+      .Unit("seconds")
+      .Flag("seconds");
+}
+
 namespace {
 
 const Argument kQkv{"qkv", "", kInput, true, false, "tensor file with q, k and v"};
@@ -110,11 +118,30 @@ VerbInfo ModelInfo() {
   return info;
 }
 
+VerbInfo BenchInfo() {
+  VerbInfo info{.tool = "sparsify",
+                .name = "bench",
+                .summary = "verify and time attention against the machine's own ceiling"};
+  info.description =
+      "Each case is checked against its definition, then timed. Rates count the kept pairs only; "
+      "their share is\n"
+      "of the peak rate measured just before and after. A case is named "
+      "operation/dtype/BxHxNxD/density.";
+  info.arguments = {
+      {"output", "-o,--output", kOutput, false, false, "results as JSON; - is stdout"},
+      {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"}};
+  info.examples = {{"sparsify bench --threads 2 -o bench.json --table bench.md", "every case"},
+                   {"sparsify bench --case attend/bf16 --seconds 5", "forward in bf16, longer"}};
+  info.uses_backend = true;
+  return info;
+}
+
 }  // namespace
 
 std::vector<Verb> Verbs() {
   return {MakeVerb(AttendInfo(), &Attend), MakeVerb(MaskInfo(), &Mask),
-          MakeVerb(SweepInfo(), &Sweep), MakeVerb(ModelInfo(), &Model)};
+          MakeVerb(SweepInfo(), &Sweep), MakeVerb(ModelInfo(), &Model),
+          MakeVerb(BenchInfo(), &Bench)};
 }
 
 }  // namespace suffice::sparsify

@@ -49,10 +49,19 @@ struct SweepConfig {
 };
 void Visit(Fields& f, SweepConfig& c);
 
+struct BenchConfig {
+  std::string cases;   // part of the names of those to run; empty: all
+  double seconds = 2;  // of timing a case, after its verification
+};
+void Visit(Fields& f, BenchConfig& c);
+
 Report Attend(const AttendConfig& config, RunScope& scope);
 Report Mask(const MaskConfig& config, RunScope& scope);
 Report Sweep(const SweepConfig& config, RunScope& scope);
 Report Model(const Contract& config, RunScope& scope);  // attaches a contract to a dense model
+
+// Verifies and times attention against the ceiling of the machine it runs on.
+Report Bench(const BenchConfig& config, RunScope& scope);
 
 std::vector<Verb> Verbs();
 

@@ -186,6 +186,25 @@ TEST(Import, RefusesForeignAndMixedFiles) {
   EXPECT_FALSE(std::filesystem::exists(place / "out.h5"));
 }
 
+TEST(Import, TakesAFolderOfPicturesThatExportMade) {
+  const Workplace place;
+  ASSERT_EQ(Generate("export", {{"file", {place / "clips.h5"}}, {"output", {place / "cup"}}},
+                     Set({"videos=[1]"}))
+                .code,
+            0);
+  const RunResult run =
+      Generate("import", {{"sources", {place / "cup"}}, {"output", {place / "back.h5"}}},
+               Set({"clip_frames=4", "width=40", "height=36"}));
+  ASSERT_EQ(run.code, 0) << run.err;
+  const TensorReader back(place / "back.h5", EncodingType::kDataset);
+  EXPECT_EQ(back.ReadStrings("/classes"), std::vector<std::string>{"cup"});
+  EXPECT_TRUE(SameBits(back.Read("/sources/0/frames"),
+                       TensorReader(place / "clips.h5").Read("/sources/1/frames")));
+  EXPECT_EQ(back.header().inputs.at("sources.0"), ContentDigest(place / "cup"));
+  WriteBytes(place / "cup/frame-00003.png", "other");
+  EXPECT_NE(back.header().inputs.at("sources.0"), ContentDigest(place / "cup"));
+}
+
 TEST(InspectVerb, PrintsTextOrJson) {
   const Workplace place;
   const RunResult text = Generate("inspect", {{"file", {place / "sparse.h5"}}});

@@ -96,6 +96,19 @@ TEST_P(AttendTest, TheNumberOfThreadsDoesNotShow) {
   }
 }
 
+// Packing holds one key head at a time: beside its operands, the forward pass needs at most the
+// size of one head's k and v and 64 MiB.
+TEST_P(AttendTest, TheForwardWorkspaceIsThatOfOneHead) {
+  Context context(options(16));
+  AttendParams p;
+  char nothing = 0;
+  const Shape shape = {1, 12, 32760, 128};
+  p.q = p.k = p.v = p.o = ContiguousView(&nothing, dtype(), shape, context.device());
+  p.scale = 1.0f;
+  const size_t head = 2 * 32760 * 128 * SizeOf(dtype());
+  EXPECT_LE(context.backend().attend.workspace_bytes(context, p), head + (size_t{64} << 20));
+}
+
 TEST_P(AttendTest, FullLseAgreesWithTheReference) {
   const int64_t row_ids[] = {0, 131, 77, 5, 5, 199, 42};
   for (const bool causal : {false, true}) {
