@@ -78,7 +78,7 @@ if [ "$level" != fast ]; then
   stage "tests asan+ubsan" ctest --preset asan --parallel "$jobs" --label-exclude house
   stage "configure tsan" configure tsan
   stage "build tsan" build tsan --target threaded_tests
-  stage "tests tsan" without_aslr ctest --preset tsan --parallel 1 --label-regex threaded
+  stage "tests tsan" without_aslr ctest --preset tsan --parallel "$jobs" --label-regex threaded
 
   if ! compgen -G 'kernels/cuda/*.cu' >/dev/null; then
     skip cuda "no CUDA sources in this version"

@@ -20,9 +20,14 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t kLongText = 12'000;  // an entry holds 65,535 bytes, in base64 at that
 
+// Names of files need not be UTF-8; JSON's texts must.
+std::string Text(const Json& json) {
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 // The value itself, or its digest when it would crowd the entry.
 Json Bounded(const Json& value, size_t count) {
-  const std::string text = value.dump();
+  const std::string text = Text(value);
   if (text.size() <= kLongText) return value;
   return {{"count", count}, {"sha256", Hex(Sha256Of(text))}};
 }
@@ -82,7 +87,7 @@ std::string ToJson(const Record& r) {
   if (!r.message.empty()) json["message"] = r.message.substr(0, 4000);
   if (!r.facts.empty()) json["facts"] = Bounded(r.facts, r.facts.size());
   json["previous_leaf"] = Hex(r.previous);
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return Text(json);
 }
 
 Record ParseRecord(const std::string& text, const std::string& source) {

@@ -1,0 +1,107 @@
+#!/usr/bin/env bats
+# SPDX-License-Identifier: Apache-2.0
+# Stopping, going on, budgets and deadlines.
+load helper
+
+train() { distill pretrain -c model.yaml --data clips.h5 -o "$1" --seed 3 "${@:2}"; }
+
+# Starts a training of many steps in the background, and stops it by signal $1 once it has begun.
+stop_training() {
+  distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 3 --steps 1500 "${@:2}" \
+    >/dev/null 2>talk &
+  local job=$! i
+  for i in $(seq 100); do
+    ! grep -q "step" talk || break
+    sleep 0.05
+  done
+  kill -"$1" "$job"
+  ends "$job"
+}
+
+@test "SIGTERM and SIGUSR1 write a checkpoint and end with 75, --resume goes on bit for bit" {
+  make_clips
+  train whole.h5 --steps 1500 -q >/dev/null
+  stops=0
+  for signal in TERM USR1 INT; do
+    stop_training $signal --resume
+    [ "$status" -ne 0 ] || break
+    [ "$status" -eq 75 ]
+    grep -q "stopped on request: part.h5.checkpoint written, run again with --resume" talk
+    [ -e part.h5.checkpoint ]
+    [ ! -e part.h5 ]
+    stops=$((stops + 1))
+  done
+  [ "$stops" -ge 1 ]
+  run -0 --separate-stderr train part.h5 --steps 1500 --resume --threads 1
+  [[ $stderr == *"going on after"* ]]
+  [ ! -e part.h5.checkpoint ]
+  [ "$(digest part.h5)" = "$(digest whole.h5)" ]
+}
+
+@test "a checkpoint is not ignored, and belongs to its run" {
+  make_clips
+  stop_training TERM
+  [ "$status" -eq 75 ]
+  fails 2 "part.h5.checkpoint: exists; --resume goes on from it, --force starts over" \
+    train part.h5 --steps 1500
+  fails 2 "part.h5.checkpoint: its config is" train part.h5 --steps 1501 --resume
+  fails 2 "part.h5.checkpoint: its seed is 3, this run's 4" \
+    distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 4 --steps 1500 --resume
+  fails 2 "part.h5.checkpoint: its backend is" train part.h5 --steps 1500 --resume --backend ref
+  generate import right left --clip-frames 4 --width 16 --height 16 -o other.h5 -q >/dev/null
+  fails 2 "part.h5.checkpoint: its data is" distill pretrain -c model.yaml --data other.h5 \
+    -o part.h5 --seed 3 --steps 1500 --resume
+  # A damaged one is refused as any file is.
+  head -c 3000 part.h5.checkpoint >cut
+  mv cut part.h5.checkpoint
+  fails 3 "part.h5.checkpoint" train part.h5 --steps 1500 --resume
+  # --force starts over.
+  run -0 train part.h5 --steps 2 --force
+  [ ! -e part.h5.checkpoint ]
+}
+
+@test "--resume without a checkpoint starts from the beginning and says so" {
+  make_clips
+  run -0 --separate-stderr train part.h5 --steps 2 --resume
+  [[ $stderr == *"no checkpoint, starting from the beginning"* ]]
+}
+
+@test "a plan beyond the budget or the deadline is refused with 7" {
+  make_clips
+  fails 7 "budget: 0.01 s are left, the plan wants" train x.h5 --steps 1000000 --budget 0.01
+  fails 7 "deadline: in .* s, the plan wants" train x.h5 --steps 100000000 --deadline 1
+  [ ! -e x.h5 ]
+  [ ! -e x.h5.checkpoint ]
+}
+
+@test "a budget that is spent on the way ends with 75, and counts over resumes" {
+  make_clips
+  # A prediction is from the machine's best rate, so that small steps take longer: the least budget
+  # that the plan fits in is spent before the end.
+  budget=0.2
+  for _ in $(seq 30); do
+    run --separate-stderr train x.h5 --steps 3000 --budget $budget
+    [ "$status" -eq 7 ] || break
+    budget=$(/usr/bin/python3 -c "print($budget * 1.2)")
+  done
+  [ "$status" -eq 75 ]
+  [[ $stderr == *"stopped with the budget spent: x.h5.checkpoint written"* ]]
+  fails 7 "budget: .* s, all of it spent" train x.h5 --steps 3000 --budget $budget --resume
+  run -0 train x.h5 --steps 3000 --resume
+}
+
+@test "sampling and measuring stop and go on bit for bit too" {
+  make_clips
+  make_dense
+  make_sparse
+  generate sample dense.h5 --count 40 --steps 40 --seed 5 -o whole.h5 -q >/dev/null
+  generate sample dense.h5 --count 40 --steps 40 --seed 5 -o part.h5 >/dev/null 2>talk &
+  sleep 0.3
+  kill -TERM $!
+  ends $!
+  if [ "$status" -ne 0 ]; then
+    [ "$status" -eq 75 ]
+    run -0 generate sample dense.h5 --count 40 --steps 40 --seed 5 -o part.h5 --resume
+  fi
+  [ "$(digest part.h5)" = "$(digest whole.h5)" ]
+}
