@@ -96,7 +96,21 @@ void TensorReader::Impl::Stream(const DatasetInfo& info,
                                 const std::function<void(const std::byte*, size_t)>& piece) {
   const int64_t rows = info.shape.rank == 0 ? 1 : info.shape[0];
   Xxh3 hash;
-  if (info.bytes() > 0) {
+  if (info.storage == Storage::kMapped && !info.is_strings) {
+    // A row may be most of the file: read the bytes where they lie.
+    const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) throw DataError("{}: {}", path, std::strerror(errno));
+    std::vector<std::byte> buffer(std::min<uint64_t>(info.bytes(), kStreamBytes));
+    for (uint64_t done = 0; done < info.bytes();) {
+      const size_t wanted = std::min<uint64_t>(buffer.size(), info.bytes() - done);
+      const ssize_t got =
+          pread(fd.get(), buffer.data(), wanted, static_cast<off_t>(info.offset + done));
+      if (got <= 0) throw DataError("{}: ends before its last byte", In(info.path));
+      hash.Update(buffer.data(), static_cast<size_t>(got));
+      piece(buffer.data(), static_cast<size_t>(got));
+      done += static_cast<uint64_t>(got);
+    }
+  } else if (info.bytes() > 0) {
     const int64_t row_bytes = static_cast<int64_t>(info.bytes()) / rows;
     const int64_t step = std::max<int64_t>(1, kStreamBytes / row_bytes);
     std::vector<std::byte> buffer(static_cast<size_t>(std::min(step, rows) * row_bytes));
