@@ -5,7 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <regex>
+#include <string_view>
 
 #include "lib/base/error.h"
 #include "lib/io/npy.h"
@@ -16,12 +16,16 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// layers.N.q becomes /layers/N/q, as captures name it; any other name is an object of the root.
 std::string ObjectOf(const std::string& name) {
-  static const std::regex capture(R"(layers\.([0-9]+)\.([qkv]))");
-  std::smatch parts;
-  if (std::regex_match(name, parts, capture))
-    return fmt::format("/layers/{}/{}", parts[1].str(), parts[2].str());
-  return "/" + name;
+  constexpr std::string_view kLayers = "layers.";
+  const size_t dot = name.rfind('.');
+  if (!name.starts_with(kLayers) || dot <= kLayers.size()) return "/" + name;
+  const std::string layer = name.substr(kLayers.size(), dot - kLayers.size());
+  const std::string role = name.substr(dot + 1);
+  const bool number = layer.find_first_not_of("0123456789") == std::string::npos;
+  if (!number || (role != "q" && role != "k" && role != "v")) return "/" + name;
+  return fmt::format("/layers/{}/{}", layer, role);
 }
 
 HostArray Converted(const HostArray& array, const std::string& wanted, const std::string& where) {
