@@ -63,8 +63,11 @@ without_aslr() {
   fi
 }
 
-# Examples find the tools on the PATH, as a person's shell does.
-example() { PATH="$PWD/build/dev/bin:$PATH" "$1"; }
+# An example takes a folder that does not exist yet, and SUFFICE_BIN instead of building the tools.
+example() {
+  rm -rf "$logs/example"
+  SUFFICE_BIN=$PWD/build/dev/bin "$1" "$logs/example"
+}
 
 stage packages cmake/install-packages.sh build run test
 stage configure configure dev
