@@ -58,7 +58,7 @@ assert records[phases.index("note")]["message"] == "looked at it"
 @test "an intent that nothing closes is listed, and fails --strict" {
   make_clips
   audit log init ledger --keys keys -q >/dev/null
-  recorded distill pretrain -c model.yaml --data clips.h5 -o d.h5 --steps 100000 >/dev/null 2>&1 &
+  distill pretrain -c model.yaml --data clips.h5 -o d.h5 --steps 100000 --ledger ledger --keys keys >/dev/null 2>&1 3>&- &
   for _ in $(seq 100); do
     [ "$(show | grep -c '"intent"')" = 0 ] || break
     sleep 0.05
