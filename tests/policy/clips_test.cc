@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "lib/base/error.h"
+#include "tests/io/io_testing.h"
 
 namespace suffice {
 namespace {
@@ -27,8 +28,10 @@ ClipDataset Made(int64_t gap) {
   return {{"x", "y"}, std::move(sources), 4};
 }
 
+// Writes to a folder that goes with the process: tests run side by side.
 std::string Written(const ClipDataset& data) {
-  const std::string path = testing::TempDir() + "/clips.h5";
+  static const TempFolder folder;
+  const std::string path = folder / "clips.h5";
   FileHeader header;
   header.encoding_type = EncodingType::kDataset;
   TensorWriter writer(path, header, {.force = true});

@@ -8,6 +8,7 @@
 #include "lib/policy/runs.h"
 #include "lib/policy/selection.h"
 #include "lib/policy/token_order.h"
+#include "tests/io/io_testing.h"
 
 namespace suffice {
 namespace {
@@ -102,8 +103,10 @@ Runs MadeRuns() {
   return runs;
 }
 
+// Writes to a folder that goes with the process: tests run side by side.
 std::string WrittenRuns(const Runs& runs) {
-  const std::string path = testing::TempDir() + "/runs.h5";
+  static const TempFolder folder;
+  const std::string path = folder / "runs.h5";
   FileHeader header;
   header.encoding_type = EncodingType::kRuns;
   TensorWriter writer(path, header, {.force = true});
