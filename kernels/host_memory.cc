@@ -1,17 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/host_memory.h"
 
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
 namespace suffice {
 namespace {
 
+// Large tensors ask for huge pages: sparse attention jumps from block to block, and with pages of
+// 4 KiB each jump would wait for several page walks.
 void* Allocate(Context&, size_t bytes) {
-  constexpr size_t kAlignment = 64;
-  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  void* memory = std::aligned_alloc(kAlignment, rounded == 0 ? kAlignment : rounded);
+  constexpr size_t kLine = 64, kHugePage = size_t{2} << 20;
+  const bool large = bytes >= 2 * kHugePage;
+  const size_t alignment = large ? kHugePage : kLine;
+  const size_t rounded = (std::max(bytes, kLine) + alignment - 1) / alignment * alignment;
+  void* memory = std::aligned_alloc(alignment, rounded);
   if (memory == nullptr) throw DeviceError("host memory: {} bytes could not be allocated", bytes);
+#if defined(MADV_HUGEPAGE)
+  if (large) madvise(memory, rounded, MADV_HUGEPAGE);  // advice: a refusal changes nothing
+#endif
   return memory;
 }
 
