@@ -66,16 +66,29 @@ bool IsStale(const std::string& temporary, pid_t pid) {
   return !locked_elsewhere;
 }
 
-void RemoveStale(const std::string& folder, const std::string& prefix) {
+// Where the temporaries of a file lie, and how their names begin.
+struct Place {
+  std::string folder, prefix;
+};
+
+Place PlaceOf(const std::string& target) {
+  const size_t slash = target.rfind('/');
+  return {slash == std::string::npos ? "."
+          : slash == 0               ? "/"
+                                     : target.substr(0, slash),
+          "." + (slash == std::string::npos ? target : target.substr(slash + 1)) + ".tmp."};
+}
+
+void RemoveStale(const Place& place) {
   std::error_code ignored;
-  for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+  for (const auto& entry : std::filesystem::directory_iterator(place.folder, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (!name.starts_with(prefix)) continue;
+    if (!name.starts_with(place.prefix)) continue;
     pid_t pid = 0;
     const char* end = name.data() + name.size();
-    const auto [parsed, error] = std::from_chars(name.data() + prefix.size(), end, pid);
+    const auto [parsed, error] = std::from_chars(name.data() + place.prefix.size(), end, pid);
     if (error != std::errc() || parsed != end || pid <= 0) continue;
-    const std::string path = folder + "/" + name;
+    const std::string path = place.folder + "/" + name;
     if (IsStale(path, pid)) unlink(path.c_str());
   }
 }
@@ -102,6 +115,8 @@ void CheckOutput(const std::string& path, bool force) {
   if (!force) throw UsageError("{}: already exists; --force replaces it", path);
 }
 
+void RemoveStaleTemporaries(const std::string& path) { RemoveStale(PlaceOf(Resolve(path))); }
+
 void WriteAll(int fd, const void* data, size_t bytes, const std::string& path) {
   const char* next = static_cast<const char*>(data);
   while (bytes > 0) {
@@ -118,12 +133,10 @@ void WriteAll(int fd, const void* data, size_t bytes, const std::string& path) {
 AtomicFile::AtomicFile(const std::string& path, bool force) : path_(path), force_(force) {
   CheckOutput(path, force);
   target_ = Resolve(path);
-  const size_t slash = target_.rfind('/');
-  folder_ = slash == std::string::npos ? "." : slash == 0 ? "/" : target_.substr(0, slash);
-  const std::string prefix =
-      "." + (slash == std::string::npos ? target_ : target_.substr(slash + 1)) + ".tmp.";
-  RemoveStale(folder_, prefix);
-  temporary_ = folder_ + "/" + prefix + std::to_string(getpid());
+  const Place place = PlaceOf(target_);
+  RemoveStale(place);
+  folder_ = place.folder;
+  temporary_ = place.folder + "/" + place.prefix + std::to_string(getpid());
   fd_ = open(temporary_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (fd_ < 0) {
     if (errno == EEXIST) throw UsageError("{}: is already being written", path_);

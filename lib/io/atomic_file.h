@@ -47,6 +47,9 @@ class AtomicFile {
 // made long before the output is opened.
 void CheckOutput(const std::string& path, bool force);
 
+// What killed writers of `path` left behind, for who is not going to write it now.
+void RemoveStaleTemporaries(const std::string& path);
+
 // Unlinks every temporary that this process has open. For a signal handler that is about to end the
 // process: calls nothing but unlink(2).
 void UnlinkLiveTemporaries() noexcept;

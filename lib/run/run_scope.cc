@@ -139,6 +139,7 @@ bool RunScope::Begin(const Plan& plan) {
     if (seconds > left)
       throw RefusedError("deadline: in {:.3g} s, the plan wants {:.3g} s", left, seconds);
   }
+  if (info.resumable && Has("output") && Output() != "-") RemoveStaleTemporaries(CheckpointPath());
   clock_->BeginWork();
   begun_ = true;
   if (ledger_) Append(NewRecord("intent"));

@@ -8,6 +8,14 @@ teardown() {
   if mountpoint -q "$BATS_TEST_TMPDIR/work/disk"; then umount "$BATS_TEST_TMPDIR/work/disk"; fi
 }
 
+# Puts a program in ffmpeg's place that neither reads nor writes a frame; end_fake ends it.
+fake_ffmpeg() {
+  mkdir fake
+  printf '#!/bin/sh\necho $$ >>"%s/pids"\nexec sleep 60 3>&-\n' "$PWD/fake" >fake/ffmpeg
+  chmod +x fake/ffmpeg
+}
+end_fake() { xargs kill <fake/pids; }
+
 # Nothing unfinished is left in a folder.
 no_temporaries() { [ -z "$(find "$1" -name '.*.tmp.*')" ]; }
 
@@ -100,21 +108,34 @@ no_temporaries() { [ -z "$(find "$1" -name '.*.tmp.*')" ]; }
 }
 
 @test "a signal ends a command that has no checkpoints with 128 + n" {
-  make_pictures
-  # ffmpeg is replaced by a program that never says a word.
-  mkdir fake
-  printf '#!/bin/sh\nexec sleep 60\n' >fake/ffmpeg
-  chmod +x fake/ffmpeg
-  echo video >a.mp4
+  make_clips
+  fake_ffmpeg
   for signal in TERM HUP; do
-    PATH=$PWD/fake:$PATH generate import a.mp4 -o clips.h5 >/dev/null 2>&1 &
+    PATH=$PWD/fake:$PATH generate export clips.h5 -o clips.mp4 >/dev/null 2>&1 &
     sleep 0.5
     kill -$signal $!
     ends $!
     [ "$status" -eq $((128 + $(kill -l $signal))) ]
-    [ ! -e clips.h5 ]
+    [ ! -e clips.mp4 ]
     no_temporaries .
   done
+  end_fake
+}
+
+@test "a second signal ends a command that does not come to its checkpoint" {
+  fake_ffmpeg
+  echo video >a.mp4
+  PATH=$PWD/fake:$PATH generate import a.mp4 -o clips.h5 >/dev/null 2>&1 &
+  sleep 0.5
+  kill -TERM $!
+  sleep 0.2
+  kill -0 $! # it waits for the source that it is reading
+  kill -TERM $!
+  ends $!
+  [ "$status" -eq 143 ]
+  [ ! -e clips.h5 ]
+  no_temporaries .
+  end_fake
 }
 
 @test "a reader that goes away ends a command with SIGPIPE" {
