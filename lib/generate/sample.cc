@@ -165,8 +165,7 @@ class Sampling {
                     {.storage = Storage::kMapped,
                      .dims = {"sample", "step", "channel", "frame", "row", "column"},
                      .dtype = {}});
-    writer->Dataset("/trajectory/t",
-                    HostArray::From<double>({static_cast<int64_t>(grid_.size())}, grid_));
+    writer->Dataset("/trajectory/t", ToArray(grid_));
   }
 
   int64_t count() const { return count_; }

@@ -6,14 +6,13 @@
 namespace suffice {
 namespace {
 
-Grid AsGrid(const std::vector<int64_t>& values) { return {values[0], values[1], values[2]}; }
-
 int64_t MlpWidth(const VideoDitConfig& c) {
   return static_cast<int64_t>(std::lround(static_cast<double>(c.width) * c.mlp_ratio));
 }
 
 Grid RopeSplit(const VideoDitConfig& c) {
-  return c.rope_split.empty() ? DefaultRopeSplit(c.head_dim()) : AsGrid(c.rope_split);
+  if (c.rope_split.empty()) return DefaultRopeSplit(c.head_dim());
+  return {c.rope_split[0], c.rope_split[1], c.rope_split[2]};  // parts may be zero
 }
 
 std::string BlockName(int64_t layer) { return fmt::format("blocks.{}.", layer); }
@@ -99,7 +98,7 @@ void VideoDit::AddParameters() {
 }
 
 const TokenGeometry& VideoDit::GeometryOf(const Shape& video) {
-  const Grid patch = AsGrid(config_.patch);
+  const Grid patch = ToGrid(config_.patch);
   Grid grid;
   if (video.rank != 5 || video[1] != config_.in_channels) {
     throw UsageError("video: shape {}, the model wants (B, {}, F, Y, X)", ToString(video),
@@ -116,7 +115,7 @@ const TokenGeometry& VideoDit::GeometryOf(const Shape& video) {
   const auto known = geometries_.find(grid);
   if (known != geometries_.end()) return known->second;
 
-  const std::vector<int32_t> order = TokenOrder(grid, config_.token_order, AsGrid(config_.tile));
+  const std::vector<int32_t> order = TokenOrder(grid, config_.token_order, ToGrid(config_.tile));
   const RopeTables tables = MakeRopeTables(grid, order, RopeSplit(config_), config_.rope_theta);
   const auto tokens = static_cast<int64_t>(order.size());
   const Shape angles = {tokens, config_.head_dim() / 2};

@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "lib/model/attention_plan.h"
-#include "lib/model/token_order.h"
+#include "lib/model/rope.h"
 #include "lib/nn/functions.h"
 
 namespace suffice {

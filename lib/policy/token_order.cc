@@ -2,33 +2,49 @@
 #include "lib/policy/token_order.h"
 
 #include <algorithm>
-#include <numeric>
 
 #include "lib/base/error.h"
 
 namespace suffice {
+namespace {
 
-std::vector<int32_t> TokenOrder(const std::string& name, const TokenGrid& grid,
-                                const std::vector<int64_t>& tile) {
-  std::vector<int32_t> order(static_cast<size_t>(grid.tokens()));
-  std::iota(order.begin(), order.end(), 0);
-  if (name == "raster") return order;
-  if (name != "tiles") throw UsageError("token order '{}': raster or tiles wanted", name);
-  if (tile.size() != 3 || std::any_of(tile.begin(), tile.end(), [](int64_t x) { return x < 1; })) {
-    throw UsageError("token order tiles: three positive extents are wanted");
-  }
-  auto next = order.begin();
-  for (int64_t f0 = 0; f0 < grid.frames; f0 += tile[0]) {
-    for (int64_t y0 = 0; y0 < grid.rows; y0 += tile[1]) {
-      for (int64_t x0 = 0; x0 < grid.columns; x0 += tile[2]) {
-        for (int64_t f = f0; f < std::min(f0 + tile[0], grid.frames); ++f) {
-          for (int64_t y = y0; y < std::min(y0 + tile[1], grid.rows); ++y) {
-            for (int64_t x = x0; x < std::min(x0 + tile[2], grid.columns); ++x) {
-              *next++ = static_cast<int32_t>((f * grid.rows + y) * grid.columns + x);
-            }
-          }
-        }
+// The patches of one box, cut at the grid's edges.
+void AppendBox(const Grid& grid, const Grid& begin, const Grid& tile, std::vector<int32_t>* order) {
+  Grid end;
+  for (size_t axis = 0; axis < 3; ++axis)
+    end[axis] = std::min(grid[axis], begin[axis] + tile[axis]);
+  for (int64_t f = begin[0]; f < end[0]; ++f) {
+    for (int64_t y = begin[1]; y < end[1]; ++y) {
+      for (int64_t x = begin[2]; x < end[2]; ++x) {
+        order->push_back(static_cast<int32_t>((f * grid[1] + y) * grid[2] + x));
       }
+    }
+  }
+}
+
+}  // namespace
+
+int64_t Tokens(const Grid& grid) { return grid[0] * grid[1] * grid[2]; }
+
+Grid ToGrid(const std::vector<int64_t>& extents) {
+  const bool positive =
+      std::all_of(extents.begin(), extents.end(), [](int64_t x) { return x >= 1; });
+  if (extents.size() != 3 || !positive) {
+    throw UsageError("three positive extents (frames, rows, columns) are wanted");
+  }
+  return {extents[0], extents[1], extents[2]};
+}
+
+std::vector<int32_t> TokenOrder(const Grid& grid, const std::string& name, const Grid& tile) {
+  if (name != "raster" && name != "tiles") {
+    throw UsageError("token order '{}': wanted raster or tiles", name);
+  }
+  const Grid box = name == "raster" ? grid : tile;
+  std::vector<int32_t> order;
+  order.reserve(static_cast<size_t>(Tokens(grid)));
+  for (int64_t f = 0; f < grid[0]; f += box[0]) {
+    for (int64_t y = 0; y < grid[1]; y += box[1]) {
+      for (int64_t x = 0; x < grid[2]; x += box[2]) AppendBox(grid, {f, y, x}, box, &order);
     }
   }
   return order;

@@ -1,122 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
+// Attention goes group by group of heads: every head is independent, so a stop loses little, a
+// resumed run gives the same bytes, and the device holds one group's lists and output at a time.
 #include <algorithm>
-#include <cmath>
+#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "lib/base/error.h"
 #include "lib/base/philox.h"
-#include "lib/sparsify/inputs.h"
-#include "lib/sparsify/verbs.h"
+#include "lib/sparsify/selection.h"
 
 namespace suffice::sparsify {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr char kDensityFormula[] = "kept (query, key) token pairs / allowed pairs";
-
-Setting ToSetting(const SelectionConfig& c) {
-  Setting setting;
-  setting.name = c.rule;
-  setting.rule = c.rule;
-  setting.k = c.k;
-  setting.p = c.p;
-  setting.window = c.window;
-  setting.pin_begin = c.pin_begin;
-  setting.pin_end = c.pin_end;
-  CheckSettings({setting}, 1, 1, "config");
-  return setting;
-}
-
-BlockSize ToBlock(const SelectionConfig& c) {
-  const BlockSize block{static_cast<int>(c.block_q), static_cast<int>(c.block_k)};
-  if (block == BlockSize{128, 64} || block == BlockSize{64, 64} || block == BlockSize{128, 128})
-    return block;
-  throw UsageError("block {}x{}: 128x64, 64x64 or 128x128 wanted", block.q, block.k);
-}
-
-// The kept blocks as (B, H, T_q, T_k) bytes: what a person or another program reads.
-HostArray MaskBytes(const AttentionResult& result, const Shape& q, int64_t t_q, int64_t t_k) {
-  HostArray mask(DType::kU8, {q[0], q[1], t_q, t_k});
-  const auto bytes = mask.values<uint8_t>();
-  if (result.lists.row_ptr.empty()) {
-    std::fill(bytes.begin(), bytes.end(), uint8_t{1});
-    return mask;
-  }
-  const HostArray ptr = result.lists.row_ptr.ToHost(), ids = result.lists.row_ids.ToHost();
-  const auto offsets = ptr.values<int64_t>();
-  for (size_t row = 0; row + 1 < offsets.size(); ++row) {
-    for (int64_t e = offsets[row]; e < offsets[row + 1]; ++e) {
-      bytes[row * static_cast<size_t>(t_k) + ids.values<uint16_t>()[static_cast<size_t>(e)]] = 1;
-    }
-  }
-  return mask;
-}
-
-struct Loaded {
-  AttentionInputs inputs;
-  LoadedInputs tensors;
-  Tensor given;
-};
-
-Loaded Load(const SelectionConfig& config, RunScope& scope, const TensorReader& reader) {
-  Context& context = scope.context();
-  Loaded loaded;
-  loaded.tensors = LoadInputs(context, reader, config.at);
-  loaded.inputs = {loaded.tensors.q, loaded.tensors.k, loaded.tensors.v,
-                   ToBlock(config),  {config.causal},  static_cast<float>(config.scale)};
-  if (!scope.Has("mask")) return loaded;
-  const TensorReader mask(scope.Input("mask"), EncodingType::kMask);
-  const Shape& q = loaded.tensors.q.shape();
-  const BlockSize block = loaded.inputs.block;
-  const std::vector<int64_t> theirs =
-      mask.IntListAttribute("/mask", "block").value_or(std::vector<int64_t>{});
-  if (theirs != std::vector<int64_t>{block.q, block.k}) {
-    throw UsageError(
-        "{}: /mask: blocks of {}, the config wants {}x{}", mask.path(),
-        theirs.size() == 2 ? fmt::format("{}x{}", theirs[0], theirs[1]) : "unknown size", block.q,
-        block.k);
-  }
-  mask.Require(
-      "/mask", DType::kU8,
-      {q[0], q[1], BlockCount(q[2], block.q), BlockCount(loaded.tensors.k.shape()[2], block.k)},
-      "the capture");
-  loaded.given = Tensor::FromHost(context, mask.Read("/mask"));
-  return loaded;
-}
-
-Plan MakePlan(const SelectionConfig& config, const InputShapes& shapes, bool output) {
-  const Shape& q = shapes.q;
-  const double pairs = static_cast<double>(q[0] * q[1]) * static_cast<double>(q[2]) *
-                       static_cast<double>(shapes.k[2]);
-  Plan plan{.what = fmt::format("{} attention of q {} on k {} {}", config.rule, ToString(q),
-                                ToString(shapes.k), NameOf(shapes.dtype))};
-  const double kept = config.rule == "dense" ? 1.0 : std::max(config.k.fraction(), 0.05);
-  if (output) plan.flops = 4.0 * static_cast<double>(q[3]) * pairs * kept;
-  const auto size = static_cast<uint64_t>(SizeOf(shapes.dtype));
-  plan.memory_bytes = static_cast<uint64_t>(2 * q.elements() + 2 * shapes.k.elements()) * size +
-                      static_cast<uint64_t>(q[0] * q[1] * q[2]) * 4 +
-                      static_cast<uint64_t>(2 * shapes.k[2] * shapes.k[3]) * size +
-                      (uint64_t{64} << 20);
-  return plan;
-}
-
-void WriteMask(TensorWriter* writer, const AttentionResult& result, const AttentionInputs& in) {
-  const int64_t t_q = BlockCount(in.q.dim(2), in.block.q),
-                t_k = BlockCount(in.k.dim(2), in.block.k);
-  writer->Dataset("/mask", MaskBytes(result, in.q.shape, t_q, t_k),
-                  {.storage = Storage::kPacked,
-                   .dims = {"batch", "head", "query block", "key block"},
-                   .dtype = {}});
-  writer->Attribute("/mask", "block", std::vector<int64_t>{in.block.q, in.block.k});
-  writer->Attribute("/mask", "tokens", std::vector<int64_t>{in.q.dim(2), in.k.dim(2)});
-  writer->Attribute("/mask", "causal", int64_t{in.mask.causal});
-  writer->Attribute("/", "density", result.pairs.density());
-  writer->Attribute("/", "density-formula", std::string(kDensityFormula));
-}
-
-// Rows whose kept mass is measured: all with --exact, else that many drawn without replacement.
+// Rows whose kept mass is measured, drawn without replacement; all if `count` covers them.
 std::vector<int64_t> SampledRows(int64_t n, int64_t count, uint64_t seed) {
   std::vector<int64_t> rows(static_cast<size_t>(n));
   std::iota(rows.begin(), rows.end(), 0);
@@ -132,8 +31,193 @@ std::vector<int64_t> SampledRows(int64_t n, int64_t count, uint64_t seed) {
   return rows;
 }
 
-Json TimesJson(const StepSeconds& seconds) {
-  return {{"pool", seconds.pool}, {"select", seconds.select}, {"attend", seconds.attend}};
+// Query heads [begin, end) of one batch element, whole groups that share their keys.
+struct HeadGroup {
+  int64_t batch, begin, end;
+};
+
+// Groups of enough query blocks to keep many threads busy, the same for any number of them.
+std::vector<HeadGroup> HeadGroups(const AttentionInputs& in) {
+  constexpr int64_t kBlocks = 256;
+  const int64_t heads = in.q.dim(1), shared = heads / in.k.dim(1);
+  const int64_t t_q = BlockCount(in.q.dim(2), in.block.q);
+  const int64_t step = shared * std::max<int64_t>(1, kBlocks / (t_q * shared));
+  std::vector<HeadGroup> groups;
+  for (int64_t b = 0; b < in.q.dim(0); ++b) {
+    for (int64_t h = 0; h < heads; h += step) groups.push_back({b, h, std::min(heads, h + step)});
+  }
+  return groups;
+}
+
+View Part(const View& x, const HeadGroup& group, int64_t heads_per_row) {
+  return x.slice(0, group.batch, group.batch + 1)
+      .slice(1, group.begin / heads_per_row, group.end / heads_per_row);
+}
+
+class Attending {
+ public:
+  Attending(const AttendConfig& config, RunScope& scope, const TensorReader& reader)
+      : config_(config),
+        scope_(scope),
+        loaded_(LoadSelection(config, scope, reader)),
+        in_(loaded_.inputs),
+        setting_(ToSetting(config)),
+        groups_(HeadGroups(in_)),
+        t_q_(BlockCount(in_.q.dim(2), in_.block.q)),
+        t_k_(BlockCount(in_.k.dim(2), in_.block.k)),
+        o_(in_.q.dtype, in_.q.shape),
+        lse_(DType::kF32, {in_.q.dim(0), in_.q.dim(1), in_.q.dim(2)}),
+        mask_(DType::kU8, {in_.q.dim(0), in_.q.dim(1), t_q_, t_k_}) {
+    if (!config.exact && config.sample_rows > 0)
+      rows_ = SampledRows(in_.q.dim(2), config.sample_rows, scope.seed());
+  }
+
+  void Restore(const TensorReader& checkpoint);
+  void Run();
+  void Write(TensorWriter* writer) const;
+  Report Finish() const;
+
+ private:
+  void Attend(const HeadGroup& group);
+  void Save(TensorWriter* writer) const;
+  // Puts a group's rows into their place of a (B, H, ...) array.
+  void Place(const HostArray& part, const HeadGroup& group, HostArray* whole) const;
+
+  const AttendConfig& config_;
+  RunScope& scope_;
+  const LoadedSelection loaded_;
+  const AttentionInputs& in_;
+  const Setting setting_;
+  const std::vector<HeadGroup> groups_;
+  const int64_t t_q_, t_k_;
+  std::vector<int64_t> rows_;
+
+  int64_t done_ = 0;  // groups
+  HostArray o_, lse_, mask_;
+  PairCount pairs_;
+  StepSeconds seconds_;
+  std::vector<double> mass_;
+  ErrorSums error_;
+};
+
+void Attending::Place(const HostArray& part, const HeadGroup& group, HostArray* whole) const {
+  const auto head = static_cast<size_t>(group.batch * in_.q.dim(1) + group.begin);
+  const size_t head_bytes = part.bytes() / static_cast<size_t>(group.end - group.begin);
+  std::memcpy(whole->data() + head * head_bytes, part.data(), part.bytes());
+}
+
+void Attending::Attend(const HeadGroup& group) {
+  Context& context = scope_.context();
+  const int64_t shared = in_.q.dim(1) / in_.k.dim(1), heads = group.end - group.begin;
+  AttentionInputs part = in_;
+  part.q = Part(in_.q, group, 1);
+  part.k = Part(in_.k, group, shared);
+  part.v = Part(in_.v, group, shared);
+  const View given = loaded_.given.empty() ? View{} : Part(loaded_.given, group, 1);
+  const AttentionResult result =
+      RunAttention(context, part, PlanLayer(setting_, 0, heads, 0), given);
+  if (result.scores_nan) {
+    throw DataError("{}: the block scores are not numbers", scope_.Input("qkv"));
+  }
+  Place(result.o.ToHost(), group, &o_);
+  Place(result.lse.ToHost(), group, &lse_);
+  Place(MaskBytes(result, 1, heads, t_q_, t_k_), group, &mask_);
+  pairs_ += result.pairs;
+  seconds_ += result.seconds;
+  if (config_.exact || !rows_.empty()) {
+    const std::vector<double> mass = KeptMass(context, part, result.lse, rows_);
+    mass_.insert(mass_.end(), mass.begin(), mass.end());
+  }
+  if (config_.exact) {
+    const AttentionResult dense =
+        RunAttention(context, part, PlanLayer(DenseSetting(), 0, heads, 0));
+    error_.Add(result.o.ToHost(), dense.o.ToHost());
+  }
+}
+
+void Attending::Run() {
+  const auto count = static_cast<int64_t>(groups_.size());
+  while (done_ < count) {
+    if (scope_.CheckpointDue()) {
+      scope_.SaveCheckpoint([&](TensorWriter& writer) { Save(&writer); });
+    }
+    Attend(groups_[static_cast<size_t>(done_)]);
+    ++done_;
+    scope_.progress().Step(
+        done_, count,
+        fmt::format("{} of {} groups of heads, density {:.4f}", done_, count, pairs_.density()));
+  }
+}
+
+void Attending::Save(TensorWriter* writer) const {
+  writer->Attribute("/state", "done", done_);
+  writer->Attribute("/state", "kept", pairs_.kept);
+  writer->Attribute("/state", "allowed", pairs_.allowed);
+  writer->Dataset("/state/seconds", ToArray({seconds_.pool, seconds_.select, seconds_.attend}));
+  writer->Dataset("/state/error", ToArray({error_.d1, error_.d2, error_.n1, error_.n2}));
+  writer->Dataset("/state/mass", ToArray(mass_));
+  writer->Dataset("/state/o", o_);
+  writer->Dataset("/state/lse", lse_);
+  writer->Dataset("/state/mask", mask_, {.storage = Storage::kPacked, .dims = {}, .dtype = {}});
+}
+
+void Attending::Restore(const TensorReader& checkpoint) {
+  done_ = checkpoint.IntAttribute("/state", "done").value_or(0);
+  pairs_ = {checkpoint.IntAttribute("/state", "kept").value_or(0),
+            checkpoint.IntAttribute("/state", "allowed").value_or(0)};
+  const auto read = [&](const char* path, const HostArray& like) {
+    checkpoint.Require(path, like.dtype(), like.shape(), "the inputs");
+    return checkpoint.Read(path);
+  };
+  o_ = read("/state/o", o_);
+  lse_ = read("/state/lse", lse_);
+  mask_ = read("/state/mask", mask_);
+  mass_ = ToDoubles(checkpoint.Read("/state/mass"));
+  const HostArray four(DType::kF64, {4}), three(DType::kF64, {3});
+  const std::vector<double> error = ToDoubles(read("/state/error", four));
+  const std::vector<double> seconds = ToDoubles(read("/state/seconds", three));
+  error_ = {error[0], error[1], error[2], error[3]};
+  seconds_ = {seconds[0], seconds[1], seconds[2]};
+}
+
+void Attending::Write(TensorWriter* writer) const {
+  writer->Dataset(
+      "/o", o_,
+      {.storage = Storage::kMapped, .dims = {"batch", "head", "token", "channel"}, .dtype = {}});
+  writer->Dataset("/lse", lse_,
+                  {.storage = Storage::kMapped, .dims = {"batch", "head", "token"}, .dtype = {}});
+  WriteMask(writer, mask_, in_, pairs_);
+}
+
+Report Attending::Finish() const {
+  const double gflop = 4e-9 * static_cast<double>(in_.q.dim(3)) * static_cast<double>(pairs_.kept);
+  Report report;
+  report.text = fmt::format(
+      "density {:.6f} ({}), sparsity {:.4f}\n{:.4g} GFLOP (4 D x kept pairs), attend {:.4f} s = "
+      "{:.1f} GFLOP/s, pool {:.4f} s, select {:.4f} s\n",
+      pairs_.density(), kDensityFormula, 1 - pairs_.density(), gflop, seconds_.attend,
+      gflop / seconds_.attend, seconds_.pool, seconds_.select);
+  Json json = {
+      {"density", pairs_.density()},
+      {"density_formula", kDensityFormula},
+      {"gflop", gflop},
+      {"seconds",
+       {{"pool", seconds_.pool}, {"select", seconds_.select}, {"attend", seconds_.attend}}}};
+  if (!mass_.empty()) {
+    const MassSummary summary = Summarize(mass_);
+    report.text += fmt::format("kept mass of {} rows: mean {:.6f}, p10 {:.6f}, min {:.6f}\n",
+                               mass_.size(), summary.mean, summary.p10, summary.min);
+    json["kept_mass"] = {
+        {"rows", mass_.size()}, {"mean", summary.mean}, {"p10", summary.p10}, {"min", summary.min}};
+  }
+  if (config_.exact) {
+    report.text += fmt::format("error against dense: relative L1 {:.6g}, L2 {:.6g}\n", error_.l1(),
+                               error_.l2());
+    json["error"] = {{"relative_l1", error_.l1()}, {"relative_l2", error_.l2()}};
+  }
+  report.json = json.dump() + "\n";
+  report.facts = {{"density", fmt::format("{:.6f}", pairs_.density())}};
+  return report;
 }
 
 }  // namespace
@@ -141,86 +225,17 @@ Json TimesJson(const StepSeconds& seconds) {
 Report Attend(const AttendConfig& config, RunScope& scope) {
   const TensorReader reader(scope.Input("qkv"));
   const InputShapes shapes = CheckInputs(reader, config.at);
-  const Setting setting = ToSetting(config);
+  ToSetting(config);  // refused before anything is loaded, as is a block
   ToBlock(config);
-  if (!scope.Begin(MakePlan(config, shapes, true))) return {};
-  const Loaded loaded = Load(config, scope, reader);
-  Context& context = scope.context();
-  const LayerPlan plan = PlanLayer(setting, 0, shapes.q[1], 0);
-  scope.progress().Activity("attending");
-  const AttentionResult result = RunAttention(context, loaded.inputs, plan,
-                                              loaded.given.empty() ? View{} : loaded.given.view());
-  if (result.scores_nan) throw DataError("{}: the block scores are not numbers", reader.path());
-  const double flops =
-      4.0 * static_cast<double>(shapes.q[3]) * static_cast<double>(result.pairs.kept);
-  Report report;
-  report.text = fmt::format(
-      "density {:.6f} ({}), sparsity {:.4f}\n{:.4g} GFLOP (4 D x kept pairs), attend {:.4f} s = "
-      "{:.1f} GFLOP/s, pool {:.4f} s, select {:.4f} s\n",
-      result.pairs.density(), kDensityFormula, 1 - result.pairs.density(), flops * 1e-9,
-      result.seconds.attend, flops * 1e-9 / result.seconds.attend, result.seconds.pool,
-      result.seconds.select);
-  Json json = {{"density", result.pairs.density()},
-               {"density_formula", kDensityFormula},
-               {"gflop", flops * 1e-9},
-               {"seconds", TimesJson(result.seconds)}};
-
-  if (config.exact || config.sample_rows > 0) {
-    scope.progress().Activity("measuring the kept mass");
-    const std::vector<int64_t> rows =
-        config.exact ? std::vector<int64_t>{}
-                     : SampledRows(shapes.q[2], config.sample_rows, scope.seed());
-    const std::vector<double> mass = KeptMass(context, loaded.inputs, result.lse, rows);
-    const MassSummary summary = Summarize(mass);
-    report.text += fmt::format("kept mass of {} rows: mean {:.6f}, p10 {:.6f}, min {:.6f}\n",
-                               mass.size(), summary.mean, summary.p10, summary.min);
-    json["kept_mass"] = {
-        {"rows", mass.size()}, {"mean", summary.mean}, {"p10", summary.p10}, {"min", summary.min}};
-  }
-  if (config.exact) {
-    scope.progress().Activity("comparing with dense attention");
-    const AttentionResult dense =
-        RunAttention(context, loaded.inputs, PlanLayer(DenseSetting(), 0, shapes.q[1], 0));
-    const OutputError error = Compare(result.o.ToHost(), dense.o.ToHost());
-    report.text +=
-        fmt::format("error against dense: relative L1 {:.6g}, L2 {:.6g}\n", error.l1, error.l2);
-    json["error"] = {{"relative_l1", error.l1}, {"relative_l2", error.l2}};
-  }
-
+  const auto checkpoint = scope.OpenCheckpoint();
+  if (!scope.Begin(PlanSelection(config, shapes, true))) return {};
+  Attending attending(config, scope, reader);
+  if (checkpoint) attending.Restore(*checkpoint);
+  attending.Run();
   TensorWriter writer = scope.NewFile(EncodingType::kMask);
-  writer.Dataset(
-      "/o", HostContents(result.o).view(),
-      {.storage = Storage::kMapped, .dims = {"batch", "head", "token", "channel"}, .dtype = {}});
-  writer.Dataset("/lse", HostContents(result.lse).view(),
-                 {.storage = Storage::kMapped, .dims = {"batch", "head", "token"}, .dtype = {}});
-  WriteMask(&writer, result, loaded.inputs);
+  attending.Write(&writer);
   scope.Commit(std::move(writer));
-  report.json = json.dump() + "\n";
-  report.facts = {{"density", fmt::format("{:.6f}", result.pairs.density())}};
-  return report;
-}
-
-Report Mask(const MaskConfig& config, RunScope& scope) {
-  const TensorReader reader(scope.Input("qkv"));
-  const InputShapes shapes = CheckInputs(reader, config.at);
-  const Setting setting = ToSetting(config);
-  ToBlock(config);
-  if (!scope.Begin(MakePlan(config, shapes, false))) return {};
-  const Loaded loaded = Load(config, scope, reader);
-  const AttentionResult result = RunAttention(
-      scope.context(), loaded.inputs, PlanLayer(setting, 0, shapes.q[1], 0), {}, Wanted::kMaskOnly);
-  if (result.scores_nan) throw DataError("{}: the block scores are not numbers", reader.path());
-  TensorWriter writer = scope.NewFile(EncodingType::kMask);
-  WriteMask(&writer, result, loaded.inputs);
-  scope.Commit(std::move(writer));
-  const Json json = {{"density", result.pairs.density()},
-                     {"density_formula", kDensityFormula},
-                     {"seconds", TimesJson(result.seconds)}};
-  return {.text = fmt::format("density {:.6f} ({}), pool {:.4f} s, select {:.4f} s\n",
-                              result.pairs.density(), kDensityFormula, result.seconds.pool,
-                              result.seconds.select),
-          .json = json.dump() + "\n",
-          .facts = {{"density", fmt::format("{:.6f}", result.pairs.density())}}};
+  return attending.Finish();
 }
 
 }  // namespace suffice::sparsify

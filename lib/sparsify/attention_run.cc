@@ -116,20 +116,28 @@ std::vector<double> KeptMass(Context& context, const AttentionInputs& in, const 
   return mass;
 }
 
-OutputError Compare(const HostArray& found, const HostArray& wanted) {
+StepSeconds& StepSeconds::operator+=(const StepSeconds& other) {
+  pool += other.pool;
+  select += other.select;
+  attend += other.attend;
+  return *this;
+}
+
+void ErrorSums::Add(const HostArray& found, const HostArray& wanted) {
   SUFFICE_CHECK(found.shape() == wanted.shape());
   const HostArray a = found.Cast(DType::kF32), b = wanted.Cast(DType::kF32);
-  double d1 = 0, d2 = 0, n1 = 0, n2 = 0;
   for (size_t i = 0; i < a.values<float>().size(); ++i) {
-    const double difference = double{a.values<float>()[i]} - double{b.values<float>()[i]};
     const double reference = b.values<float>()[i];
+    const double difference = double{a.values<float>()[i]} - reference;
     d1 += std::fabs(difference);
     d2 += difference * difference;
     n1 += std::fabs(reference);
     n2 += reference * reference;
   }
-  return {n1 > 0 ? d1 / n1 : 0, n2 > 0 ? std::sqrt(d2 / n2) : 0};
 }
+
+double ErrorSums::l1() const { return n1 > 0 ? d1 / n1 : 0; }
+double ErrorSums::l2() const { return n2 > 0 ? std::sqrt(d2 / n2) : 0; }
 
 MassSummary Summarize(const std::vector<double>& mass) {
   if (mass.empty()) return {};

@@ -20,6 +20,7 @@ struct AttentionInputs {
 struct StepSeconds {
   double pool = 0, select = 0, attend = 0;
   double total() const { return pool + select + attend; }
+  StepSeconds& operator+=(const StepSeconds& other);
 };
 
 struct AttentionResult {
@@ -41,10 +42,13 @@ AttentionResult RunAttention(Context& context, const AttentionInputs& inputs, co
 std::vector<double> KeptMass(Context& context, const AttentionInputs& inputs, const Tensor& lse,
                              const std::vector<int64_t>& rows);
 
-struct OutputError {
-  double l1 = 0, l2 = 0;  // relative: sum|a - b| / sum|b|, |a - b| / |b|
+// Relative error of an output, added up part by part.
+struct ErrorSums {
+  double d1 = 0, d2 = 0, n1 = 0, n2 = 0;  // sums of |a - b|, (a - b)^2, |b|, b^2
+  void Add(const HostArray& found, const HostArray& wanted);
+  double l1() const;  // sum|a - b| / sum|b|
+  double l2() const;  // |a - b| / |b|
 };
-OutputError Compare(const HostArray& found, const HostArray& wanted);
 
 struct MassSummary {
   double mean = 0, p10 = 0, min = 0;

@@ -75,6 +75,7 @@ VerbInfo AttendInfo() {
                     "every block, through the same kernel"}};
   info.uses_backend = true;
   info.uses_seed = true;
+  info.resumable = true;
   return info;
 }
 

@@ -11,6 +11,15 @@ HostArray::HostArray(DType dtype, const Shape& shape) : dtype_(dtype), shape_(sh
 
 View HostArray::view() { return ContiguousView(data_.data(), dtype_, shape_); }
 
+HostArray ToArray(const std::vector<double>& values) {
+  return HostArray::From<double>({static_cast<int64_t>(values.size())}, values);
+}
+
+std::vector<double> ToDoubles(const HostArray& array) {
+  const auto values = array.values<double>();
+  return {values.begin(), values.end()};
+}
+
 namespace {
 
 template <class From>

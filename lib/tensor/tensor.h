@@ -56,6 +56,10 @@ class HostArray {
   std::vector<std::byte> data_;
 };
 
+// Doubles as a (n) array, and back: what checkpoints hold of a verb's sums.
+HostArray ToArray(const std::vector<double>& values);
+std::vector<double> ToDoubles(const HostArray& array);
+
 // Device memory shared by the tensors and views made of it. Copying a Tensor shares.
 class Tensor {
  public:

@@ -7,7 +7,6 @@
 #include "lib/policy/layer_plan.h"
 #include "lib/policy/runs.h"
 #include "lib/policy/selection.h"
-#include "lib/policy/token_order.h"
 #include "tests/io/io_testing.h"
 
 namespace suffice {
@@ -53,17 +52,6 @@ TEST(Setting, NonsenseIsRefused) {
   setting.except = {{}};
   setting.except[0].layers = {2};
   EXPECT_THROW(CheckSettings({setting}, 2, 2, "x"), Error);
-}
-
-TEST(TokenOrder, TilesArePermutationsWithRaggedEdges) {
-  const TokenGrid grid{5, 7, 6};
-  std::vector<int32_t> order = TokenOrder("tiles", grid, {2, 4, 4});
-  EXPECT_EQ(order[0], 0);
-  EXPECT_EQ(order[4], 6);    // second row of the first tile
-  EXPECT_EQ(order[16], 42);  // second frame of it
-  std::sort(order.begin(), order.end());
-  for (size_t i = 0; i < order.size(); ++i) EXPECT_EQ(order[i], static_cast<int32_t>(i));
-  EXPECT_THROW(TokenOrder("hilbert", grid, {}), Error);
 }
 
 TEST(CountPairs, MatchesACountByHand) {

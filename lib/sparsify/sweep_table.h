@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table that `sparsify sweep` fills: one row per token order and setting, over every layer of a
+// capture. It goes into a checkpoint after each layer and comes back from there.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "lib/io/tensor_file.h"
+#include "lib/policy/layer_plan.h"
+#include "lib/policy/setting.h"
+
+namespace suffice::sparsify {
+
+struct SweepRow {
+  std::string order;
+  Setting setting;
+  PairCount pairs;
+  std::vector<double> l1, l2;  // relative error of the output, per layer
+  std::vector<double> mass;    // kept mass, per query
+  double seconds = 0, dense_seconds = 0;
+};
+
+class SweepTable {
+ public:
+  SweepTable(const std::vector<std::string>& orders, const std::vector<Setting>& settings);
+
+  SweepRow& row(size_t order, size_t setting) { return rows_[order * settings_ + setting]; }
+
+  // The state under /state/rows; Load expects what Save of a table of the same size wrote.
+  void Save(TensorWriter* writer) const;
+  void Load(const TensorReader& checkpoint);
+
+  std::string Tsv() const;   // a header, then a line per row
+  std::string Json() const;  // one array
+
+ private:
+  std::vector<SweepRow> rows_;
+  size_t settings_;
+};
+
+}  // namespace suffice::sparsify
