@@ -52,19 +52,20 @@ HostArray HeadsOnHost(const Tensor& x, const std::vector<int64_t>& heads) {
 }
 
 struct LayerStreams {
+  int64_t layer;
   RowStream q, k, v;
 };
 
-// One row of every dataset of /units for each unit.
+// One row of every dataset of a group for each unit.
 struct UnitTable {
   std::vector<uint64_t> id;
   std::vector<int32_t> source, start;
   std::vector<double> t;
 
-  void Write(TensorWriter* writer) const {
+  void Write(TensorWriter* writer, const std::string& group) const {
     const auto put = [&](const char* name, const auto& values) {
       using T = typename std::decay_t<decltype(values)>::value_type;
-      writer->Dataset(std::string("/units/") + name,
+      writer->Dataset(group + name,
                       HostArray::From<T>({static_cast<int64_t>(values.size())}, values));
     };
     put("id", id);
@@ -72,7 +73,53 @@ struct UnitTable {
     put("start", start);
     put("t", t);
   }
+  void Read(const TensorReader& file, const std::string& group) {
+    const auto get = [&](const char* name, auto* values) {
+      using T = typename std::decay_t<decltype(*values)>::value_type;
+      const HostArray array = file.Read(group + name);
+      values->assign(array.values<T>().begin(), array.values<T>().end());
+    };
+    get("id", &id);
+    get("source", &source);
+    get("start", &start);
+    get("t", &t);
+  }
 };
+
+constexpr char kUnits[] = "/units/", kSavedUnits[] = "/state/units/";
+
+template <class Streams, class Function>
+void ForEach(Streams& streams, Function&& function) {
+  for (auto& stream : streams) {
+    function(fmt::format("/state/{}/q", stream.layer), stream.q);
+    function(fmt::format("/state/{}/k", stream.layer), stream.k);
+    function(fmt::format("/state/{}/v", stream.layer), stream.v);
+  }
+}
+
+// A checkpoint is as large as what was captured, so it is written on a stop alone.
+void Save(std::vector<LayerStreams>& streams, const UnitTable& table, TensorWriter* writer) {
+  table.Write(writer, kSavedUnits);
+  const auto units = static_cast<int64_t>(table.id.size());
+  ForEach(streams, [&](const std::string& path, RowStream& from) {
+    if (units == 0) return;
+    const HostArray first = from.Read(0, 1);
+    Shape shape = first.shape();
+    shape[0] = units;
+    RowStream to = writer->OpenRows(path, first.dtype(), shape);
+    for (int64_t unit = 0; unit < units; ++unit) to.Append(from.Read(unit, 1));
+    to.Close();
+  });
+}
+
+void Restore(const TensorReader& checkpoint, std::vector<LayerStreams>* streams, UnitTable* table) {
+  table->Read(checkpoint, kSavedUnits);
+  if (table->id.empty()) return;
+  ForEach(*streams, [&](const std::string& path, RowStream& to) {
+    const MappedArray saved = checkpoint.Map(path);
+    to.Append(saved.data(), saved.shape()[0]);
+  });
+}
 
 }  // namespace
 
@@ -101,6 +148,7 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
                                      choice.setting.name, ToString(shape), config.compute));
   plan.flops = static_cast<double>(units) *
                (forward.linear + ExpectedDensity(choice.setting) * forward.attention);
+  const auto checkpoint = scope.OpenCheckpoint();
   if (!scope.Begin(plan)) return {};
 
   TensorWriter writer = scope.NewFile(EncodingType::kCapture);
@@ -112,10 +160,11 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
       return writer.OpenRows(fmt::format("/layers/{}/{}", layer, name), model->compute_dtype(),
                              shape, options);
     };
-    streams.push_back({open("q"), open("k"), open("v")});
+    streams.push_back({layer, open("q"), open("k"), open("v")});
   }
   const HeldOutUnits draws(context, data, choice.info, scope.seed());
   UnitTable table;
+  if (checkpoint) Restore(*checkpoint, &streams, &table);
   AttentionPlan attention;
   ForwardOptions forward_options;
   forward_options.observer = [&](int64_t layer, const AttentionTrace& trace) {
@@ -126,29 +175,27 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
     stream.k.Append(HeadsOnHost(trace.k, heads));
     stream.v.Append(HeadsOnHost(trace.v, heads));
   };
-  for (int64_t draw = 0; draw < config.draws; ++draw) {
-    for (const double t : config.times) {
-      const FlowUnit unit = draws.AtTime(static_cast<uint64_t>(draw), t);
-      if (!choice.setting.dense()) {
-        attention = PlanAt(choice.setting, choice.block(), a.depth, a.heads, t);
-        forward_options.plan = &attention;
-      }
-      model->Velocity(unit.x_t, unit.condition, forward_options);
-      table.id.push_back(unit.id);
-      table.source.push_back(unit.clip.source);
-      table.start.push_back(unit.clip.start);
-      table.t.push_back(t);
-      const auto done = static_cast<int64_t>(table.t.size());
-      scope.progress().Step(done, units,
-                            fmt::format("unit {}/{}: draw {} at t = {}", done, units, draw, t));
+  for (auto done = static_cast<int64_t>(table.id.size()); done < units; ++done) {
+    if (scope.StopRequested()) {
+      scope.SaveCheckpoint([&](TensorWriter& w) { Save(streams, table, &w); });
     }
+    const int64_t draw = done / rounds;
+    const double t = config.times[static_cast<size_t>(done % rounds)];
+    const FlowUnit unit = draws.AtTime(static_cast<uint64_t>(draw), t);
+    if (!choice.setting.dense()) {
+      attention = PlanAt(choice.setting, choice.block(), a.depth, a.heads, t);
+      forward_options.plan = &attention;
+    }
+    model->Velocity(unit.x_t, unit.condition, forward_options);
+    table.id.push_back(unit.id);
+    table.source.push_back(unit.clip.source);
+    table.start.push_back(unit.clip.start);
+    table.t.push_back(t);
+    scope.progress().Step(done + 1, units,
+                          fmt::format("unit {}/{}: draw {} at t = {}", done + 1, units, draw, t));
   }
-  for (LayerStreams& stream : streams) {
-    stream.q.Close();
-    stream.k.Close();
-    stream.v.Close();
-  }
-  table.Write(&writer);
+  ForEach(streams, [](const std::string&, RowStream& stream) { stream.Close(); });
+  table.Write(&writer, kUnits);
   Setting setting = choice.setting;
   writer.Attribute("/", "grid",
                    std::vector<int64_t>{geometry.grid[0], geometry.grid[1], geometry.grid[2]});

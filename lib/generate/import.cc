@@ -80,9 +80,8 @@ VideoOptions ToOptions(const ImportConfig& config, const SourceConfig& source) {
   return options;
 }
 
-// RGB frames of the size asked for, one after the other.
-std::vector<uint8_t> ReadFrames(RunScope& scope, const ImportConfig& config,
-                                const SourceConfig& source) {
+// RGB frames (F, H, W, 3) of the size asked for.
+HostArray ReadFrames(RunScope& scope, const ImportConfig& config, const SourceConfig& source) {
   const auto frame_bytes = static_cast<size_t>(config.width * config.height * 3);
   std::vector<uint8_t> frames;
   const auto add = [&](const Picture& picture, const std::string& path) {
@@ -99,12 +98,15 @@ std::vector<uint8_t> ReadFrames(RunScope& scope, const ImportConfig& config,
   if (!pictures.empty()) {
     for (size_t i = 0; i < pictures.size(); i += static_cast<size_t>(source.stride))
       add(ReadPicture(pictures[i], 3), pictures[i]);
-    return frames;
+  } else {
+    VideoReader reader(source.file, ToOptions(config, source));
+    while (const std::optional<Picture> picture = reader.Next()) add(*picture, source.file);
   }
-  VideoReader reader(source.file, ToOptions(config, source));
-  while (const std::optional<Picture> picture = reader.Next()) add(*picture, source.file);
-  return frames;
+  const auto count = static_cast<int64_t>(frames.size() / frame_bytes);
+  return HostArray::From<uint8_t>({count, config.height, config.width, 3}, frames);
 }
+
+std::string SavedFrames(size_t source) { return fmt::format("/state/sources/{}/frames", source); }
 
 // Contiguous time: training first, one clip of gap, the held-out part at the end.
 void Split(const ImportConfig& config, const SourceConfig& source, ClipSource* clip) {
@@ -154,20 +156,26 @@ Report Import(const ImportConfig& config, RunScope& scope) {
   plan.details.push_back(
       fmt::format("clips of {} frames, {:.3g} of each source held out behind a gap of one clip",
                   config.clip_frames, config.held_out));
+  const auto checkpoint = scope.OpenCheckpoint();
   if (!scope.Begin(plan)) return {};
 
   std::vector<ClipSource> clips;
+  const auto save = [&](TensorWriter& writer) {
+    for (size_t i = 0; i < clips.size(); ++i) writer.Dataset(SavedFrames(i), clips[i].frames);
+  };
   Json list = Json::array();
   std::string text;
   for (const SourceConfig& source : sources) {
-    const std::vector<uint8_t> frames = ReadFrames(scope, config, source);
-    const auto count = static_cast<int64_t>(frames.size()) / (config.width * config.height * 3);
+    if (scope.StopRequested()) scope.SaveCheckpoint(save);
+    const bool saved = checkpoint && checkpoint->Has(SavedFrames(clips.size()));
     ClipSource clip;
+    clip.frames =
+        saved ? checkpoint->Read(SavedFrames(clips.size())) : ReadFrames(scope, config, source);
+    const int64_t count = clip.frames.shape()[0];
     clip.name = fs::path(source.file).filename();
     clip.label = std::find(classes.begin(), classes.end(), source.label) - classes.begin();
     clip.fps = config.fps / static_cast<double>(source.stride);
     clip.sha256 = scope.DigestOf(source.file);
-    clip.frames = HostArray::From<uint8_t>({count, config.height, config.width, 3}, frames);
     Split(config, source, &clip);
     text += fmt::format("{}: class {}, {} frames, train [{}, {}), held out [{}, {})\n", clip.name,
                         source.label, count, clip.train.begin, clip.train.end, clip.held_out.begin,

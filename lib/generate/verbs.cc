@@ -109,6 +109,7 @@ VerbInfo ImportInfo() {
       {"generate import box.mp4 cup.mp4 tree.avi -c clips.yaml -o clips.h5",
        "three videos, three classes"},
       {"generate import q.npy k.npy v.npy --as bf16 -o qkv.h5", "tensors of another program"}};
+  info.resumable = true;
   return info;
 }
 
@@ -130,7 +131,7 @@ VerbInfo CaptureInfo() {
       {"generate capture dense.h5 --data clips.h5 -o qkv.h5", "two draws at three times"},
       {"generate capture dense.h5 --data clips.h5 --set layers=[0,5] --draws 8 -o qkv.h5",
        "the first and the last of six layers"}};
-  info.uses_backend = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.uses_seed = true;
   return info;
 }
 

@@ -154,6 +154,7 @@ class RowStream {
   // The next rows.shape()[0] rows; rank and inner extents are the dataset's.
   void Append(const HostArray& rows);
   void Append(const void* rows, int64_t count);
+  HostArray Read(int64_t begin, int64_t count);  // rows that were appended, for a checkpoint
   void Close();  // after the last row; a writer cannot commit before
 
  private:

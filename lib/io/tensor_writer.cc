@@ -234,6 +234,30 @@ struct RowStream::Impl {
   Xxh3 hash;
 };
 
+namespace {
+
+// `count` rows from `begin`, in the file and in memory.
+struct Slab {
+  int64_t elements;
+  H5SpaceHandle in_file, in_memory;
+  template <class Stream>
+  Slab(const Stream& stream, int64_t begin, int64_t count) {
+    Shape shape = stream.shape;
+    shape[0] = count;
+    elements = shape.elements();
+    if (elements == 0) return;
+    Extents first{};
+    first[0] = static_cast<hsize_t>(begin);
+    const Extents extents = ToExtents(shape);
+    in_file = H5SpaceHandle(H5Dget_space(stream.dataset));
+    in_memory = H5SpaceHandle(H5Screate_simple(shape.rank, extents.data(), nullptr));
+    SUFFICE_CHECK(H5Sselect_hyperslab(in_file, H5S_SELECT_SET, first.data(), nullptr,
+                                      extents.data(), nullptr) >= 0);
+  }
+};
+
+}  // namespace
+
 RowStream::RowStream(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 RowStream::RowStream(RowStream&&) noexcept = default;
 RowStream::~RowStream() {
@@ -265,23 +289,27 @@ void RowStream::Append(const HostArray& rows) {
 void RowStream::Append(const void* rows, int64_t count) {
   const Hdf5Session session;
   SUFFICE_CHECK(count >= 0 && impl_->rows_done + count <= impl_->shape[0]);
-  Shape slab = impl_->shape;
-  slab[0] = count;
-  if (slab.elements() == 0) {
-    impl_->rows_done += count;
-    return;
+  if (const Slab slab(*impl_, impl_->rows_done, count); slab.elements > 0) {
+    MustWrite(H5Dwrite(impl_->dataset, MakeType(impl_->dtype), slab.in_memory, slab.in_file,
+                       H5P_DEFAULT, rows),
+              impl_->writer->In(impl_->path), "cannot be written");
+    impl_->hash.Update(rows, static_cast<size_t>(slab.elements) * SizeOf(impl_->dtype));
   }
-  Extents begin{};
-  begin[0] = static_cast<hsize_t>(impl_->rows_done);
-  const Extents extents = ToExtents(slab);
-  const H5SpaceHandle in_file(H5Dget_space(impl_->dataset));
-  const H5SpaceHandle in_memory(H5Screate_simple(slab.rank, extents.data(), nullptr));
-  SUFFICE_CHECK(H5Sselect_hyperslab(in_file, H5S_SELECT_SET, begin.data(), nullptr, extents.data(),
-                                    nullptr) >= 0);
-  MustWrite(H5Dwrite(impl_->dataset, MakeType(impl_->dtype), in_memory, in_file, H5P_DEFAULT, rows),
-            impl_->writer->In(impl_->path), "cannot be written");
-  impl_->hash.Update(rows, static_cast<size_t>(slab.elements()) * SizeOf(impl_->dtype));
   impl_->rows_done += count;
+}
+
+HostArray RowStream::Read(int64_t begin, int64_t count) {
+  const Hdf5Session session;
+  SUFFICE_CHECK(begin >= 0 && count >= 0 && begin + count <= impl_->rows_done);
+  Shape shape = impl_->shape;
+  shape[0] = count;
+  HostArray rows(impl_->dtype, shape);
+  if (const Slab slab(*impl_, begin, count); slab.elements > 0) {
+    MustWrite(H5Dread(impl_->dataset, MakeType(impl_->dtype), slab.in_memory, slab.in_file,
+                      H5P_DEFAULT, rows.data()),
+              impl_->writer->In(impl_->path), "cannot be read back");
+  }
+  return rows;
 }
 
 void RowStream::Close() {

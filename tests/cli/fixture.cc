@@ -44,6 +44,16 @@ void WriteCapture(const std::string& path, const Spoil& spoil, bool with_v = tru
   writer.Commit();
 }
 
+// Twelve sequences of 1024 tokens, which take long enough to be stopped on the way.
+void WriteBatches(const std::string& path) {
+  TensorWriter writer(path, HeaderOf(EncodingType::kCapture), {.force = true});
+  const Shape shape{12, 2, 1024, 16};
+  writer.Dataset("/q", Normals(shape, 1));
+  writer.Dataset("/k", Normals(shape, 2));
+  writer.Dataset("/v", Normals(shape, 3));
+  writer.Commit();
+}
+
 // Settings a (safe), b (cheaper, still safe), c (cheapest, fails in `failures` of 10 units).
 void WriteRunsFile(const std::string& path, int units, int failures) {
   Runs runs;
@@ -130,6 +140,7 @@ int Main(const std::string& kind, const std::string& path) {
            *v = Normals({1, 2, 4096, 64}, 3);
          });
        }},
+      {"batches", [&] { WriteBatches(path); }},
       {"runs", [&] { WriteRunsFile(path, 400, 5); }},
       {"runs-few", [&] { WriteRunsFile(path, 20, 5); }},
   };
