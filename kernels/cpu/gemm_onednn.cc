@@ -132,7 +132,19 @@ class OneDnnGemm : public Gemm {
 
 namespace internal {
 
-bool OneDnnUsable(CpuIsa isa) { return isa != CpuIsa::kPortable; }
+// oneDNN chooses its instructions once for a whole process: the first context's set it is, so that
+// a result's set is the one its file names. Contexts of another set take the portable loops.
+bool OneDnnUsable(CpuIsa isa) {
+  if (isa == CpuIsa::kPortable) return false;
+  static const CpuIsa taken = [isa] {
+    const dnnl_cpu_isa_t most = isa == CpuIsa::kAvx2     ? dnnl_cpu_isa_avx2
+                                : isa == CpuIsa::kAvx512 ? dnnl_cpu_isa_avx512_core
+                                                         : dnnl_cpu_isa_avx512_core_bf16;
+    Require(dnnl_set_max_cpu_isa(most), "instruction set");
+    return isa;
+  }();
+  return taken == isa;
+}
 std::shared_ptr<const Gemm> MakeOneDnnGemm(const GemmShape& shape) {
   return std::make_shared<OneDnnGemm>(shape);
 }

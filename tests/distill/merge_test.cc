@@ -31,7 +31,7 @@ class MergeTest : public ::testing::Test {
                             testing::Set(std::move(sets)));
   }
 
-  testing::Workplace place_;
+  testing::Scenario place_;
   std::vector<NamedArray> a_ = Moved(3), b_ = Moved(5);
 };
 

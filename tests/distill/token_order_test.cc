@@ -9,7 +9,7 @@ namespace suffice::testing {
 namespace {
 
 TEST(DistillSparse, FollowsATeacherInAnotherTokenOrder) {
-  const Workplace place;
+  const Scenario place;
   ModelInfo tiled = DenseInfo();
   tiled.architecture.token_order = "tiles";
   tiled.architecture.tile = {2, 4, 4};

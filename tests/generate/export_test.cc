@@ -101,7 +101,7 @@ TEST(Export, MakesVideos) {
 }
 
 TEST(Export, MakesSafetensorsThatComeBack) {
-  const Workplace place;
+  const Scenario place;
   ASSERT_EQ(Generate("capture",
                      {{"model", {place / "dense.h5"}},
                       {"data", {place / "clips.h5"}},
@@ -150,7 +150,7 @@ TEST(Export, MakesSafetensorsThatComeBack) {
 }
 
 TEST(Export, RefusesWhatItCannotMake) {
-  const Workplace place;
+  const Scenario place;
   const auto code = [&](const std::string& input, const std::string& output,
                         const std::vector<std::string>& sets = {}) {
     return Generate("export", {{"file", {place / input}}, {"output", {place / output}}}, Set(sets))
@@ -165,7 +165,7 @@ TEST(Export, RefusesWhatItCannotMake) {
 }
 
 TEST(Import, RefusesForeignAndMixedFiles) {
-  const Workplace place;
+  const Scenario place;
   WriteBytes(place / "bad.mp4", std::string(5000, 'x'));
   WriteNpy(place / "q.npy", HostArray(DType::kF32, {2, 2}));
   const auto import = [&](const std::vector<std::string>& names,
@@ -187,7 +187,7 @@ TEST(Import, RefusesForeignAndMixedFiles) {
 }
 
 TEST(Import, TakesAFolderOfPicturesThatExportMade) {
-  const Workplace place;
+  const Scenario place;
   ASSERT_EQ(Generate("export", {{"file", {place / "clips.h5"}}, {"output", {place / "cup"}}},
                      Set({"videos=[1]"}))
                 .code,
@@ -206,7 +206,7 @@ TEST(Import, TakesAFolderOfPicturesThatExportMade) {
 }
 
 TEST(InspectVerb, PrintsTextOrJson) {
-  const Workplace place;
+  const Scenario place;
   const RunResult text = Generate("inspect", {{"file", {place / "sparse.h5"}}});
   EXPECT_EQ(text.code, 0);
   EXPECT_NE(text.out.find(ContentDigest(place / "sparse.h5")), std::string::npos);

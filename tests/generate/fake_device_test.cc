@@ -18,7 +18,7 @@ std::map<std::string, std::string> DatasetDigests(const std::string& path) {
 
 TEST(FakeDeviceVerbs, WriteTheBitsOfRef) {
   FakeDevice();
-  const Workplace place;
+  const Scenario place;
   const auto run = [&](const std::string& verb, const std::string& backend, Arguments arguments,
                        const std::vector<std::string>& sets) {
     const std::string output = place / (verb + "-" + backend + ".h5");

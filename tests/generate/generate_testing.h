@@ -113,9 +113,9 @@ inline Contract TwoSettings() {
 }
 
 // A folder with clips.h5, dense.h5 and sparse.h5 (the same weights with a contract).
-class Workplace {
+class Scenario {
  public:
-  Workplace() {
+  Scenario() {
     WriteClips();
     Context context({.backend = "cpu", .isa = "auto", .threads = 1, .device = 0});
     VideoDit model(context, DenseInfo().architecture, DType::kF32);

@@ -14,20 +14,20 @@ struct Direct {
   std::unique_ptr<VideoDit> model;
   ClipDataset data;
   HeldOutUnits units;
-  Direct(const Workplace& place, const std::string& name, DType compute)
+  Direct(const Scenario& place, const std::string& name, DType compute)
       : info(ReadModelInfo(TensorReader(place / name))),
         model(LoadModel(context, TensorReader(place / name), info, compute)),
         data(ClipDataset::Read(place / "clips.h5")),
         units(context, data, info, 7) {}
 };
 
-Arguments CaptureArguments(const Workplace& place, const std::string& model,
+Arguments CaptureArguments(const Scenario& place, const std::string& model,
                            const std::string& output) {
   return {{"model", {place / model}}, {"data", {place / "clips.h5"}}, {"output", {place / output}}};
 }
 
 TEST(Capture, IsWhatTheAttentionOfAModelSees) {
-  const Workplace place;
+  const Scenario place;
   const RunResult run = Generate("capture", CaptureArguments(place, "dense.h5", "qkv.h5"),
                                  Set({"draws=2", "times=[0.25, 0.75]", "compute=f32"}));
   ASSERT_EQ(run.code, 0) << run.err;
@@ -80,7 +80,7 @@ TEST(Capture, IsWhatTheAttentionOfAModelSees) {
 }
 
 TEST(Capture, TakesLayersHeadsAndTheContractsSetting) {
-  const Workplace place;
+  const Scenario place;
   const Options all = Set({"draws=1"}), some = Set({"draws=1", "layers=[1]", "heads=[1]"});
   ASSERT_EQ(Generate("capture", CaptureArguments(place, "sparse.h5", "all.h5"), all).code, 0);
   ASSERT_EQ(Generate("capture", CaptureArguments(place, "sparse.h5", "some.h5"), some).code, 0);
@@ -103,7 +103,7 @@ TEST(Capture, TakesLayersHeadsAndTheContractsSetting) {
 }
 
 TEST(Capture, FeedsASweep) {
-  const Workplace place;
+  const Scenario place;
   ASSERT_EQ(Generate("capture", CaptureArguments(place, "dense.h5", "qkv.h5"), Set({})).code, 0);
   const RunResult sweep =
       RunTool(sparsify::Verbs(), "sweep",
@@ -120,7 +120,7 @@ settings:
   - {name: everything, rule: dense}
 )";
 
-Arguments EvaluateArguments(const Workplace& place, const std::string& output) {
+Arguments EvaluateArguments(const Scenario& place, const std::string& output) {
   WriteBytes(place / "grid.yaml", kGrid);
   return {{"model", {place / "sparse.h5"}},
           {"reference", {place / "dense.h5"}},
@@ -138,7 +138,7 @@ std::map<std::string, std::string> Unmeasured(const std::string& path) {
 }
 
 TEST(Evaluate, MeasuresEachSettingAgainstTheDenseReference) {
-  const Workplace place;
+  const Scenario place;
   Options options = Set({"compute=f32"});
   const RunResult run = Generate("evaluate", EvaluateArguments(place, "runs.h5"), options);
   ASSERT_EQ(run.code, 0) << run.err;
@@ -181,7 +181,7 @@ TEST(Evaluate, MeasuresEachSettingAgainstTheDenseReference) {
 }
 
 TEST(Evaluate, RepeatsAndResumesToTheSameBytesOutsideSeconds) {
-  const Workplace place;
+  const Scenario place;
   Options options = Set({});
   ASSERT_EQ(Generate("evaluate", EvaluateArguments(place, "a.h5"), options).code, 0);
   ASSERT_EQ(Generate("evaluate", EvaluateArguments(place, "b.h5"), options).code, 0);
@@ -200,7 +200,7 @@ TEST(Evaluate, RepeatsAndResumesToTheSameBytesOutsideSeconds) {
 }
 
 TEST(Evaluate, RefusesWhatCannotBeCompared) {
-  const Workplace place;
+  const Scenario place;
   Arguments arguments = EvaluateArguments(place, "runs.h5");
   arguments["reference"] = {place / "sparse.h5"};
   EXPECT_EQ(Generate("evaluate", arguments, Set({})).code, 2) << "the reference is dense";

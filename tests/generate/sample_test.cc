@@ -7,13 +7,13 @@
 namespace suffice::testing {
 namespace {
 
-Arguments SampleArguments(const Workplace& place, const std::string& model,
+Arguments SampleArguments(const Scenario& place, const std::string& model,
                           const std::string& output) {
   return {{"model", {place / model}}, {"output", {place / output}}};
 }
 
 // A ladder: each file with a setting.
-std::string WriteLadder(const Workplace& place,
+std::string WriteLadder(const Scenario& place,
                         const std::vector<std::pair<std::string, Setting>>& rungs) {
   Selection selection;
   selection.p_value = "binomial";
@@ -25,7 +25,7 @@ std::string WriteLadder(const Workplace& place,
 }
 
 TEST(Sample, IsAnEulerStepOfTheGuidedVelocity) {
-  const Workplace place;
+  const Scenario place;
   const RunResult run = Generate("sample", SampleArguments(place, "sparse.h5", "s.h5"),
                                  Set({"steps=2", "guidance=3", "class=cup,0", "compute=f32",
                                       "save_trajectory=true", "shift=2", "setting=quarter"}));
@@ -78,7 +78,7 @@ TEST(Sample, IsAnEulerStepOfTheGuidedVelocity) {
 }
 
 TEST(Sample, HasTheSameBitsWithAnyThreadsAndAfterAStop) {
-  const Workplace place;
+  const Scenario place;
   for (const char* solver : {"solver=euler", "solver=heun"}) {
     Options options = Set({"steps=4", "count=3", "batch=2", "guidance=1.5", solver});
     options.force = true;
@@ -104,7 +104,7 @@ TEST(Sample, HasTheSameBitsWithAnyThreadsAndAfterAStop) {
 }
 
 TEST(Sample, RunsTheFirstRungOfASelection) {
-  const Workplace place;
+  const Scenario place;
   const std::string sparse = ContentDigest(place / "sparse.h5"),
                     dense = ContentDigest(place / "dense.h5"), unknown(64, 'e');
   Setting own;  // measured, not of the contract
@@ -150,7 +150,7 @@ TEST(Sample, RunsTheFirstRungOfASelection) {
 }
 
 TEST(Sample, RefusesWhatIsOutsideTheContract) {
-  const Workplace place;
+  const Scenario place;
   const auto sample = [&](const std::string& model, const std::string& set) {
     return Generate("sample", SampleArguments(place, model, "s.h5"), Set({"steps=1", set}));
   };
@@ -170,7 +170,7 @@ TEST(Sample, RefusesWhatIsOutsideTheContract) {
 }
 
 TEST(Sample, RefusesWeightsThatAreNotNumbers) {
-  const Workplace place;
+  const Scenario place;
   std::vector<NamedArray> weights = place.weights;
   weights[3].array.values<float>()[1] = std::nanf("");
   place.WriteModelFile("nan.h5", DenseInfo(), weights);
