@@ -15,6 +15,15 @@ find_package(Boost 1.74 REQUIRED)  # Boost.Math, headers only
 find_package(CLI11 2.1 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
+set(SUFFICE_YAML yaml-cpp)
+if(SUFFICE_STATIC)
+  # Debian's yaml-cpp package names its shared library only; libhdf5.a leaves szip's to its user.
+  find_library(YAML_CPP_STATIC libyaml-cpp.a REQUIRED)
+  find_library(SZIP_STATIC libsz.a REQUIRED)
+  find_library(AEC_STATIC libaec.a REQUIRED)
+  set(SUFFICE_YAML ${YAML_CPP_STATIC})
+  set(SUFFICE_SZIP ${SZIP_STATIC} ${AEC_STATIC})
+endif()
 find_path(STB_INCLUDE_DIR stb_image.h PATH_SUFFIXES stb REQUIRED)
 
 # oneDNN's own CMake package asks for OpenCL's headers; the library alone needs none.
@@ -40,8 +49,8 @@ function(suffice_link_dependencies target)
   target_link_libraries(
     ${target}
     PUBLIC ${fmt_target} Threads::Threads
-    PRIVATE yaml-cpp $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> OpenSSL::Crypto hdf5::hdf5
-            $<BUILD_INTERFACE:Boost::headers> ${XXHASH_LIBRARY} ZLIB::ZLIB ${CMAKE_DL_LIBS})
+    PRIVATE ${SUFFICE_YAML} $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> OpenSSL::Crypto hdf5::hdf5
+            ${SUFFICE_SZIP} $<BUILD_INTERFACE:Boost::headers> ${XXHASH_LIBRARY} ZLIB::ZLIB ${CMAKE_DL_LIBS})
   target_compile_definitions(${target} PRIVATE H5_USE_110_API)
   if(SUFFICE_HAVE_ONEDNN)
     target_link_libraries(${target} PRIVATE ${DNNL_LIBRARY} gomp)  # its threads are libgomp's
