@@ -3,6 +3,8 @@
 
 #include <cmath>
 
+#include "lib/tensor/block_lists.h"
+
 namespace suffice {
 namespace {
 
@@ -67,21 +69,13 @@ struct SideBack {
   }
 };
 
-struct Lists {
-  Tensor row_ptr, row_ids, column_ptr, column_ids;
-  BlockLists rows() const { return {row_ptr, row_ids}; }
-  BlockLists columns() const { return {column_ptr, column_ids}; }
-};
-
-Lists Select(Context& context, const QkHeads& heads, const AttentionSettings& settings, float scale,
-             bool with_columns) {
+ListStorage Select(Context& context, const QkHeads& heads, const AttentionSettings& settings,
+                   float scale, bool with_columns) {
   const Shape& q = heads.q.shape();
   const int64_t n_k = heads.k.shape()[2];
   const int64_t t_q = heads.q_pooled.shape()[2], t_k = heads.k_pooled.shape()[2];
   const int64_t all = q[0] * q[1];
-  Lists lists;
-  lists.row_ptr = Tensor(context, DType::kI64, {all * t_q + 1});
-  lists.row_ids = Tensor(context, DType::kU16, {all * t_q * t_k});
+  ListStorage lists(context, all * t_q, all * t_k, all * t_q * t_k, with_columns);
   SelectParams select{.q_pooled = heads.q_pooled,
                       .k_pooled = heads.k_pooled,
                       .scale = scale,
@@ -95,11 +89,7 @@ Lists Select(Context& context, const QkHeads& heads, const AttentionSettings& se
                       .pin_end = settings.pin_end,
                       .window = settings.window,
                       .rows = lists.rows()};
-  if (with_columns) {
-    lists.column_ptr = Tensor(context, DType::kI64, {all * t_k + 1});
-    lists.column_ids = Tensor(context, DType::kU16, {all * t_q * t_k});
-    select.columns = lists.columns();
-  }
+  if (with_columns) select.columns = lists.columns();
   Tensor per_head;
   if (!settings.heads.empty()) {
     SUFFICE_CHECK(static_cast<int64_t>(settings.heads.size()) == q[1]);
@@ -172,7 +162,7 @@ Var Attention(Tape& tape, const QkHeads& heads, const Var& v, const AttentionSet
     return Heads(matrix, batch, head_dim).Transpose(1, 2);
   };
   const Tensor lse(context, DType::kF32, {batch, shape[1], shape[2]});
-  Lists lists;
+  ListStorage lists;
   if (!settings.dense) {
     lists = Select(context, heads, settings, scale, result.requires_grad());
   }

@@ -66,14 +66,6 @@ void ApplyPlan(const LayerPlan& plan, Context& context, SelectParams* params, Te
   params->settings = *storage;
 }
 
-ListStorage::ListStorage(Context& context, int64_t rows, int64_t columns, int64_t capacity,
-                         bool transposed)
-    : row_ptr(context, DType::kI64, {rows + 1}), row_ids(context, DType::kU16, {capacity}) {
-  if (!transposed) return;
-  column_ptr = Tensor(context, DType::kI64, {columns + 1});
-  column_ids = Tensor(context, DType::kU16, {capacity});
-}
-
 PairCount DensePairs(int64_t sequences, int64_t n_q, int64_t n_k, AttentionMask mask) {
   int64_t pairs = 0;
   for (int64_t t = 0; t < n_q; ++t) pairs += VisibleKeys(t, n_q, n_k, mask);

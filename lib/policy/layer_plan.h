@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "lib/policy/setting.h"
-#include "lib/tensor/tensor.h"
+#include "lib/tensor/block_lists.h"
 
 namespace suffice {
 
@@ -25,15 +25,6 @@ LayerPlan PlanLayer(const Setting& setting, int64_t layer, int64_t heads, double
 // Puts the plan's settings into `params`; per-head ones go to the device in `*storage`, which must
 // live as long as params is used.
 void ApplyPlan(const LayerPlan& plan, Context& context, SelectParams* params, Tensor* storage);
-
-// Lists for (B, H, T_q, T_k) blocks, with room for all of them.
-struct ListStorage {
-  Tensor row_ptr, row_ids, column_ptr, column_ids;
-  ListStorage() = default;
-  ListStorage(Context& context, int64_t rows, int64_t columns, int64_t capacity, bool transposed);
-  BlockLists rows() const { return {row_ptr, row_ids}; }
-  BlockLists columns() const { return {column_ptr, column_ids}; }
-};
 
 // Kept and allowed (query, key) token pairs. Density is their ratio.
 struct PairCount {
