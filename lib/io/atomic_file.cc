@@ -107,12 +107,20 @@ std::string Resolve(const std::string& path) {
 void CheckOutput(const std::string& path, bool force) {
   if (path.empty() || path.ends_with('/')) throw UsageError("'{}': is not a file's name", path);
   struct stat info = {};
-  if (lstat(path.c_str(), &info) != 0) return;
+  if (lstat(path.c_str(), &info) != 0) {
+    if (access(PlaceOf(path).folder.c_str(), W_OK | X_OK) != 0) {
+      throw ErrnoError(path, "cannot be created");
+    }
+    return;
+  }
   if (S_ISLNK(info.st_mode) && stat(path.c_str(), &info) != 0) {
     throw UsageError("{}: is a symbolic link to nothing", path);
   }
   if (!S_ISREG(info.st_mode)) throw UsageError("{}: exists and is not a regular file", path);
   if (!force) throw UsageError("{}: already exists; --force replaces it", path);
+  if (access(PlaceOf(Resolve(path)).folder.c_str(), W_OK | X_OK) != 0) {
+    throw ErrnoError(path, "cannot be replaced");
+  }
 }
 
 void RemoveStaleTemporaries(const std::string& path) { RemoveStale(PlaceOf(Resolve(path))); }

@@ -43,8 +43,8 @@ class AtomicFile {
   int slot_ = -1;
 };
 
-// kUsage when `path` exists and may not be replaced: what AtomicFile checks, for a plan that is
-// made long before the output is opened.
+// kUsage when `path` exists and may not be replaced, kFailed when its folder is missing or may not
+// be written: for a plan that is made long before the output is opened.
 void CheckOutput(const std::string& path, bool force);
 
 // What killed writers of `path` left behind, for who is not going to write it now.

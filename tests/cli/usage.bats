@@ -74,6 +74,13 @@ load helper
     sparsify attend q.h5 --at /layers/0 -o x.h5 --backend tpu"
 }
 
+@test "a folder that is not there is said before anything is computed" {
+  make_clips
+  fails 1 "nowhere/x.h5: cannot be created: No such file or directory" \
+    distill pretrain -c model.yaml --data clips.h5 -o nowhere/x.h5
+  [[ $stderr != *step* ]]
+}
+
 @test "--dry-run says all and touches nothing" {
   fixture capture q.h5
   ls -lA --time-style=full-iso >../before

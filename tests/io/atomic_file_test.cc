@@ -236,7 +236,7 @@ TEST(AtomicFile, AReadOnlyFolderFailsByName) {
   std::filesystem::permissions(folder.path(), std::filesystem::perms::owner_all);
   EXPECT_EQ(status, 1);
   EXPECT_EQ(ReadBytes(elsewhere / "message"),
-            (folder / "out.h5") + ": cannot be created: Permission denied");
+            (folder / "out.h5") + ": cannot be replaced: Permission denied");
 }
 
 }  // namespace
