@@ -1,20 +1,31 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a user would run instead on a CPU: PyTorch's dense attention, timed for comparison.
+"""What a user would run instead on a CPU: PyTorch's dense attention, beside ours in one run.
 
-Prints one JSON object a line. Debian's PyTorch 1.13 keeps scaled_dot_product_attention private and
-unfused; later ones make it public. Run it beside `sparsify bench` on the same quiet machine:
+Each round times ours with `sparsify bench`, then PyTorch, so that both see the same machine. Prints
+one JSON object: every round, and per dtype the median ratio. Run it on a quiet machine:
 
-    /usr/bin/python3 kernels/bench/peers.py --threads 2 --repetitions 5
+    /usr/bin/python3 kernels/bench/peers.py --sparsify build/release/bin/sparsify > peers.json
+
+Debian's PyTorch 1.13 keeps scaled_dot_product_attention private and unfused; later ones make it
+public. Its fp32 products go to whatever libblas.so.3 is: the reference BLAS by default, OpenBLAS
+with libopenblas0-pthread installed (which wants OPENBLAS_CORETYPE=SkylakeX where it does not know
+the processor). The output names it.
 """
 
 import argparse
 import json
+import os
+import pathlib
+import re
 import statistics
+import subprocess
 import time
 
 import torch
 import torch.nn.functional as F
+
+DTYPES = {"bf16": torch.bfloat16, "f32": torch.float32}
 
 
 def attention():
@@ -29,36 +40,65 @@ def attention():
     return "_scaled_dot_product_attention", lambda q, k, v: private(q, k, v)[0]
 
 
+def blas():
+    maps = pathlib.Path("/proc/self/maps").read_text(encoding="utf-8")
+    return sorted({os.path.realpath(path) for path in re.findall(r"/\S*(?:blas|mkl)\S*\.so\S*", maps)})
+
+
+def time_torch(run, shape, dtype, repetitions):
+    torch.manual_seed(1)
+    q, k, v = (torch.randn(*shape).to(DTYPES[dtype]) for _ in range(3))
+    seconds = []
+    with torch.no_grad():
+        run(q, k, v)
+        for _ in range(repetitions):
+            begin = time.perf_counter()
+            run(q, k, v)
+            seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds)
+
+
+def time_ours(sparsify, shape, dtype, threads):
+    case = f"attend/{dtype}/{'x'.join(map(str, shape))}/1"
+    text = subprocess.run([sparsify, "bench", "--case", case, "--threads", str(threads), "--seconds",
+                           "1", "--json", "--progress", "none"],
+                          capture_output=True, text=True, check=True).stdout
+    report = json.loads(text)
+    [result] = report["results"]
+    return report["backend"], result["seconds"], result["share_of_peak"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--shape", default="1,8,4096,64", help="B,H,N,D (default: %(default)s)")
+    parser.add_argument("--sparsify", default="sparsify", help="the tool (default: on the PATH)")
+    parser.add_argument("--shape", default="1,8,4096,64",
+                        help="B,H,N,D, one of sparsify bench's cases (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--repetitions", type=int, default=3, help="of PyTorch, in a round")
     options = parser.parse_args()
-    batch, heads, tokens, dim = (int(x) for x in options.shape.split(","))
+    shape = [int(x) for x in options.shape.split(",")]
     torch.set_num_threads(options.threads)
     name, run = attention()
 
-    for dtype, label in ((torch.bfloat16, "bf16"), (torch.float32, "f32")):
-        torch.manual_seed(1)
-        q, k, v = (torch.randn(batch, heads, tokens, dim).to(dtype) for _ in range(3))
-        seconds = []
-        with torch.no_grad():
-            run(q, k, v)
-            for _ in range(options.repetitions):
-                begin = time.perf_counter()
-                run(q, k, v)
-                seconds.append(time.perf_counter() - begin)
-        median = statistics.median(seconds)
-        print(json.dumps({
-            "peer": f"torch {torch.__version__} {name}",
-            "dtype": label,
-            "shape": [batch, heads, tokens, dim],
-            "threads": options.threads,
-            "seconds": median,
-            "gflops": 4.0 * dim * batch * heads * tokens**2 / median * 1e-9,
-            "repetitions": options.repetitions,
-        }), flush=True)
+    rounds, backend = [], ""
+    for _ in range(options.rounds):
+        for dtype in DTYPES:
+            backend, ours, share = time_ours(options.sparsify, shape, dtype, options.threads)
+            theirs = time_torch(run, shape, dtype, options.repetitions)
+            rounds.append({"dtype": dtype, "ours_seconds": ours, "ours_share_of_peak": share,
+                           "peer_seconds": theirs, "ratio": theirs / ours})
+    print(json.dumps({
+        "peer": f"torch {torch.__version__} {name}",
+        "blas": blas(),
+        "openblas_coretype": os.environ.get("OPENBLAS_CORETYPE"),
+        "ours": backend,
+        "shape": shape,
+        "threads": options.threads,
+        "median_ratio": {dtype: statistics.median(r["ratio"] for r in rounds if r["dtype"] == dtype)
+                         for dtype in DTYPES},
+        "rounds": rounds,
+    }, indent=1))
 
 
 if __name__ == "__main__":
