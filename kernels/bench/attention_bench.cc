@@ -11,24 +11,37 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Seconds of each repetition. The first call, which also touches the memory, is not counted.
-std::vector<double> Time(Context& context, const AttentionBenchOptions& options,
-                         const std::function<void()>& run) {
+struct Timing {
+  std::vector<double> seconds;  // of each repetition
+  std::vector<double> peaks;    // GFLOP/s between them: one more than repetitions, or none
+};
+
+// The first call, which also touches the memory, is not counted. The ceiling is measured between
+// repetitions, while the processor is as warm as they make it: its clock drifts by several per cent
+// within a run, and from a burst to sustained work.
+Timing Time(Context& context, const AttentionBenchOptions& options, std::optional<DType> peak_of,
+            const std::function<void()>& run) {
+  Timing timing;
   const auto once = [&] {
     const auto begin = Clock::now();
     run();
     context.backend().synchronize(context);
     return std::chrono::duration<double>(Clock::now() - begin).count();
   };
+  const auto peak = [&] {
+    if (!peak_of) return;
+    if (const auto gflops = MeasurePeak(context, *peak_of)) timing.peaks.push_back(*gflops);
+  };
   once();
-  std::vector<double> seconds;
+  peak();
   double total = 0.0;
   for (int n = 0; n < options.max_repetitions; ++n) {
     if (n >= options.min_repetitions && total >= options.seconds) break;
-    seconds.push_back(once());
-    total += seconds.back();
+    timing.seconds.push_back(once());
+    total += timing.seconds.back();
+    peak();
   }
-  return seconds;
+  return timing;
 }
 
 double Median(std::vector<double> values) {
@@ -78,18 +91,23 @@ AttentionBenchResult RunCase(Context& context, const AttentionBenchCase& spec,
   }
   Verify(spec, result.error);
 
-  // The ceiling before and after: a clock that moved in between must not flatter the case.
   const bool counts = spec.operation != AttentionOperation::kSelect;
-  if (counts) result.peak_gflops = MeasurePeak(context, spec.dtype);
-  const std::vector<double> seconds = Time(context, options, run);
-  result.seconds = Median(seconds);
-  result.repetitions = static_cast<int>(seconds.size());
+  const Timing timing =
+      Time(context, options, counts ? std::optional(spec.dtype) : std::nullopt, run);
+  result.seconds = Median(timing.seconds);
+  result.repetitions = static_cast<int>(timing.seconds.size());
   if (!counts) return result;
   const double factor = spec.operation == AttentionOperation::kAttendBackward ? 2.5 : 1.0;
-  result.gflops = factor * problem.ForwardFlops() / result.seconds * 1e-9;
-  if (result.peak_gflops) {
-    result.peak_gflops = std::max(*result.peak_gflops, *MeasurePeak(context, spec.dtype));
-    result.share_of_peak = result.gflops / *result.peak_gflops;
+  const double gflop = factor * problem.ForwardFlops() * 1e-9;
+  result.gflops = gflop / result.seconds;
+  if (!timing.peaks.empty()) {
+    std::vector<double> ceilings, shares;
+    for (size_t n = 0; n < timing.seconds.size(); ++n) {
+      ceilings.push_back(std::max(timing.peaks[n], timing.peaks[n + 1]));
+      shares.push_back(gflop / timing.seconds[n] / ceilings.back());
+    }
+    result.peak_gflops = Median(ceilings);
+    result.share_of_peak = Median(shares);
   }
   return result;
 }

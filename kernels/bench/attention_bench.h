@@ -40,9 +40,10 @@ struct AttentionBenchResult {
       0.0;  // relative L2 over sampled rows; 0 for select, which the tests compare exactly
   double seconds = 0.0;  // median
   int repetitions = 0;
-  double gflops = 0.0;                  // on the kept work; 0 for select
-  std::optional<double> peak_gflops;    // of all threads (bench/peak.h)
-  std::optional<double> share_of_peak;  // gflops / peak_gflops
+  double gflops = 0.0;  // on the kept work; 0 for select
+  // The ceiling of all threads (bench/peak.h), the higher of just before and just after: the median
+  // over repetitions of it, and of a repetition's rate over its own.
+  std::optional<double> peak_gflops, share_of_peak;
   std::optional<double> rate_to_dense;  // gflops / those of the dense case of this run
   std::optional<double>
       seconds_to_attend;  // select: seconds / those of the attend case of this run

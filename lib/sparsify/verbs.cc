@@ -126,7 +126,7 @@ VerbInfo BenchInfo() {
   info.description =
       "Each case is checked against its definition, then timed. Rates count the kept pairs only; "
       "their share is\n"
-      "of the peak rate measured just before and after. A case is named "
+      "of the peak rate measured between repetitions. A case is named "
       "operation/dtype/BxHxNxD/density.";
   info.arguments = {
       {"output", "-o,--output", kOutput, false, false, "results as JSON; - is stdout"},
