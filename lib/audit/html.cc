@@ -21,11 +21,28 @@ constexpr char kStyle[] = R"(
 body{font:15px/1.5 system-ui,sans-serif;color:var(--fg);background:var(--bg);max-width:62rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem}h2{font-size:1.15rem;margin-top:2rem;border-bottom:1px solid var(--line)}
 table{border-collapse:collapse;width:100%;font-size:.86rem}td,th{text-align:left;padding:.25rem .5rem;border-bottom:1px solid var(--line);vertical-align:top;overflow-wrap:anywhere}
-th{color:var(--dim);font-weight:600}.bad td{color:var(--bad)}.open td{color:var(--dim)}
+th{color:var(--dim);font-weight:600;white-space:nowrap}.runs td:nth-child(-n+2),.runs td:nth-child(4){white-space:nowrap}.bad td{color:var(--bad)}.open td{color:var(--dim)}
 .verdict{font-size:1.1rem;font-weight:700}.ok{color:var(--ok)}.no{color:var(--bad)}code{font-size:.85em}
 figure{margin:1rem 0}img{max-width:100%;image-rendering:pixelated;border:1px solid var(--line)}figcaption{color:var(--dim);font-size:.86rem}
 svg text{fill:var(--fg);font-size:12px}svg .axis{stroke:var(--dim)}svg .point{fill:var(--dim)}svg .marked{fill:var(--mark)}svg .bar{stroke:var(--dim)}svg .front{stroke:var(--mark);fill:none}
 )";
+
+// From 0 in at most six steps of 1, 2 or 5 times a power of ten, to the first that covers
+// `largest`.
+struct Axis {
+  double step = 1;
+  int steps = 1;
+  explicit Axis(double largest) {
+    if (!(largest > 0) || !std::isfinite(largest)) return;
+    const double power = std::pow(10.0, std::floor(std::log10(largest)) - 1);
+    for (const double round : {1.0, 2.0, 5.0, 10.0, 20.0}) {
+      step = round * power;
+      steps = static_cast<int>(std::ceil(largest / step - 1e-9));
+      if (steps <= 6) return;
+    }
+  }
+  double end() const { return step * steps; }
+};
 
 }  // namespace
 
@@ -56,8 +73,10 @@ std::string Escape(const std::string& text) {
   return safe;
 }
 
-std::string Table(const std::vector<std::string>& head, const std::vector<TableRow>& rows) {
-  std::string html = "<table><thead><tr>";
+std::string Table(const std::vector<std::string>& head, const std::vector<TableRow>& rows,
+                  const std::string& style) {
+  std::string html = style.empty() ? "<table>" : "<table class=\"" + style + "\">";
+  html += "<thead><tr>";
   for (const std::string& cell : head) html += "<th>" + Escape(cell) + "</th>";
   html += "</tr></thead><tbody>\n";
   for (const TableRow& row : rows) {
@@ -76,8 +95,9 @@ std::string ScatterPlot(const std::vector<PlotPoint>& points, const std::string&
     x_max = std::max(x_max, p.x);
     y_max = std::max(y_max, p.y_high);
   }
-  if (x_max <= 0) x_max = 1;
-  if (y_max <= 0) y_max = 1;
+  const Axis x_axis(x_max), y_axis(y_max);
+  x_max = x_axis.end();
+  y_max = y_axis.end();
   const auto X = [&](double x) { return kLeft + x / x_max * (kWidth - kLeft - kRight); };
   const auto Y = [&](double y) {
     return kHeight - kBottom - y / y_max * (kHeight - kTop - kBottom);
@@ -88,10 +108,13 @@ std::string ScatterPlot(const std::vector<PlotPoint>& points, const std::string&
       "<line class=\"axis\" x1=\"{4}\" y1=\"{7}\" x2=\"{4}\" y2=\"{5}\"/>\n",
       kWidth, kHeight, Escape(y_name), Escape(x_name), kLeft, kHeight - kBottom, kWidth - kRight,
       kTop);
-  for (int tick = 0; tick <= 4; ++tick) {
-    const double x = x_max * tick / 4, y = y_max * tick / 4;
+  for (int tick = 0; tick <= x_axis.steps; ++tick) {
+    const double x = tick * x_axis.step;
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{:.3g}</text>", X(x),
                        kHeight - kBottom + 16, x);
+  }
+  for (int tick = 0; tick <= y_axis.steps; ++tick) {
+    const double y = tick * y_axis.step;
     svg += fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"end\">{:.3g}</text>\n",
                        kLeft - 6, Y(y) + 4, y);
   }

@@ -14,7 +14,8 @@ struct TableRow {
   std::vector<std::string> cells;
   std::string style;
 };
-std::string Table(const std::vector<std::string>& head, const std::vector<TableRow>& rows);
+std::string Table(const std::vector<std::string>& head, const std::vector<TableRow>& rows,
+                  const std::string& style = "");
 
 struct PlotPoint {
   double x = 0, y = 0, y_low = 0, y_high = 0;

@@ -40,6 +40,13 @@ std::string Join(const std::vector<std::string>& words) {
   return text;
 }
 
+// "2026-11-22T06:16:51.771Z" to the second, for people.
+std::string Time(const std::string& wall_time) {
+  std::string time = wall_time.substr(0, 19);
+  if (time.size() == 19) time[10] = ' ';
+  return time;
+}
+
 std::string WhatRan(const Verification& v) {
   std::map<std::string, const Record*> closing;
   for (const Record& record : v.records) {
@@ -50,7 +57,7 @@ std::string WhatRan(const Verification& v) {
   for (const Record& record : v.records) {
     if (record.phase == "note")
       rows.push_back(
-          {{std::to_string(record.seq), record.wall_time, record.message, "note", ""}, ""});
+          {{std::to_string(record.seq), Time(record.wall_time), record.message, "note", ""}, ""});
     if (record.phase != "intent") continue;
     const auto end = closing.find(record.run_id);
     const bool open = end == closing.end();
@@ -62,7 +69,7 @@ std::string WhatRan(const Verification& v) {
         found += (found.empty() ? "" : "; ") + end->second->message;
       seconds += end->second->seconds;
     }
-    rows.push_back({{std::to_string(record.seq), record.wall_time, Join(record.argv),
+    rows.push_back({{std::to_string(record.seq), Time(record.wall_time), Join(record.argv),
                      open ? "open"
                           : fmt::format("{} ({}), {:.1f} s", end->second->phase,
                                         end->second->exit_code, end->second->seconds),
@@ -71,7 +78,7 @@ std::string WhatRan(const Verification& v) {
                     : end->second->exit_code == 0 ? ""
                                                   : "bad"});
   }
-  return Table({"record", "time (UTC)", "command", "end", "found"}, rows) +
+  return Table({"record", "time (UTC)", "command", "end", "found"}, rows, "runs") +
          fmt::format("<p>Compute time in all: {:.1f} s. Energy: unavailable.</p>\n", seconds);
 }
 
