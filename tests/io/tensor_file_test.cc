@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <set>
 #include <thread>
@@ -228,6 +229,30 @@ TEST(TensorFile, LeavesNothingBehindWithoutCommit) {
     rows.Append(RandomArray(DType::kF32, {5, 10}, 1));
   }
   EXPECT_TRUE(std::filesystem::is_empty(folder.path()));
+}
+
+TEST(TensorFile, RowsCanBeReadBackBeforeTheFileIsWhole) {
+  const TempFolder folder;
+  for (const Storage storage : {Storage::kMapped, Storage::kPacked}) {
+    for (const DType dtype : {DType::kF32, DType::kBF16}) {
+      TensorWriter writer(folder / "a.h5", ExampleHeader(), {.force = true});
+      const HostArray first = RandomArray(dtype, {5, 300}, 1),
+                      second = RandomArray(dtype, {2, 300}, 2);
+      RowStream rows =
+          writer.OpenRows("/y", dtype, {7, 300}, {.storage = storage, .dims = {}, .dtype = {}});
+      rows.Append(first);
+      const HostArray back = rows.Read(1, 3);
+      ASSERT_EQ(back.shape(), (Shape{3, 300}));
+      EXPECT_EQ(std::memcmp(back.data(), first.data() + first.bytes() / 5, back.bytes()), 0);
+      EXPECT_EQ(rows.Read(5, 0).shape()[0], 0);
+      rows.Append(second);  // reading moves nothing
+      rows.Close();
+      writer.Commit();
+      const HostArray all = TensorReader(folder / "a.h5").Read("/y");
+      EXPECT_EQ(std::memcmp(all.data(), first.data(), first.bytes()), 0);
+      EXPECT_EQ(std::memcmp(all.data() + first.bytes(), second.data(), second.bytes()), 0);
+    }
+  }
 }
 
 TEST(TensorFile, RefusesNamesThatItCouldNotReadBack) {
