@@ -68,7 +68,9 @@ class Gate : public YAML::EventHandler {
 
 // A flag's value is a line of its own: only files have places worth naming.
 std::string At(const std::string& name, const YAML::Mark& mark) {
-  return mark.is_null() || name.starts_with("--") ? name : fmt::format("{}:{}:{}", name, mark.line + 1, mark.column + 1);
+  return mark.is_null() || name.starts_with("--")
+             ? name
+             : fmt::format("{}:{}:{}", name, mark.line + 1, mark.column + 1);
 }
 
 class Loader {

@@ -6,7 +6,8 @@
 //   /sources/N/frames   (T, Y, X, 3) u8, RGB, packed; N = 0, 1, ...
 //   attributes of /sources/N: name, class (index), train and held-out ([begin, end) of frames
 //   each),
-//                       fps (frames per second after the stride), sha256 (content digest of its file)
+//                       fps (frames per second after the stride), sha256 (content digest of its
+//                       file)
 //   attribute of "/":   clip-frames, the clip length that the splits were made for
 //
 // Splits are by contiguous time with a gap of one clip between them, or by whole sources; a clip of

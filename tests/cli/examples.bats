@@ -20,12 +20,7 @@ width: 16
 model: {patch: [1, 2, 2], width: 32, depth: 6, heads: 2, classes: 3}
 train: {steps: 4, batch: 2, micro_batch: 2, held_out_draws: 2, optimizer: {warmup_steps: 2}}
 YAML
-  cat >policy.yaml <<'YAML'
-block_q: 64
-block_k: 64
-settings:
-  - {name: half, rule: topk, k: 0.5}
-YAML
+  make_policy
   printf 'units: 24\nsettings:\n  - {name: most, rule: topk, k: 0.8}\n' >grid.yaml
   printf 'alpha: 0.1\ndelta: 0.1\n' >target.yaml
   audit log init ledger --keys keys -q

@@ -84,13 +84,18 @@ YAML
 
 make_dense() { distill pretrain -c model.yaml --data clips.h5 -o dense.h5 --seed 3 -q >/dev/null; }
 
-# A policy of one setting, and the dense model with it: sparse.h5.
-make_sparse() {
+# A policy of one setting: policy.yaml.
+make_policy() {
   cat >policy.yaml <<'YAML'
 block_q: 64
 block_k: 64
 settings:
   - {name: half, rule: topk, k: 0.5}
 YAML
+}
+
+# The dense model with that policy: sparse.h5.
+make_sparse() {
+  make_policy
   sparsify model dense.h5 -c policy.yaml -o sparse.h5 -q >/dev/null
 }

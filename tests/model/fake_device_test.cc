@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training and sampling where the host cannot read device memory: nothing above kernels/ may try.
+#include "tests/kernels/fake_device.h"
+
 #include <gtest/gtest.h>
 
-#include "tests/kernels/fake_device.h"
 #include "tests/model/model_testing.h"
 
 namespace suffice {
@@ -39,8 +40,8 @@ std::vector<NamedArray> TrainAndSample(Context& context) {
     };
   };
   const Tensor noise = FlowNoise(context, {1, 2, 4, 6, 4}, 7, 0);
-  const Tensor sample = Integrate(Solver::kHeun, Guided(velocity(1), velocity(3), 2.0), noise,
-                                  TimeGrid(3, 2.0));
+  const Tensor sample =
+      Integrate(Solver::kHeun, Guided(velocity(1), velocity(3), 2.0), noise, TimeGrid(3, 2.0));
   results.push_back({"sample", sample.ToHost()});
   return results;
 }
