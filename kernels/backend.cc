@@ -4,13 +4,20 @@
 #include <algorithm>
 
 #include "kernels/cpu/backend_cpu.h"
+#ifdef SUFFICE_HAVE_CUDA
+#include "kernels/cuda/backend_cuda.h"
+#endif
 #include "kernels/ref/backend_ref.h"
 
 namespace suffice {
 namespace {
 
 std::vector<const Backend*>& Registry() {
-  static std::vector<const Backend*> backends = {&CpuBackend(), &RefBackend()};
+  static std::vector<const Backend*> backends = {
+#ifdef SUFFICE_HAVE_CUDA
+      &CudaBackend(),
+#endif
+      &CpuBackend(), &RefBackend()};
   return backends;
 }
 
@@ -64,9 +71,13 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
     known += (known.empty() ? "" : ", ") + std::string(backend->name);
     const bool asked = options.backend == backend->name;
     if (!asked && options.backend != "auto") continue;
-    const auto reason = backend->unavailable();
+    const auto reason = backend->unavailable(options.device);
     if (asked && reason) throw DeviceError("backend {}: {}", options.backend, *reason);
-    if (reason) continue;
+    if (reason) {
+      passed_over_ +=
+          fmt::format("{}{}: {}", passed_over_.empty() ? "" : "; ", backend->name, *reason);
+      continue;
+    }
     backend_ = backend;
     break;
   }
@@ -77,12 +88,15 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
     throw DeviceError("backend {}: device {}: it has device 0 alone", backend_->name,
                       options.device);
   }
-  isa_ = ChooseIsa(options.isa);
+  const bool host = backend_->device_kind == DeviceKind::kHost;
+  isa_ = ChooseIsa(host ? options.isa : "auto");
   pool_ = std::make_unique<ThreadPool>(options.threads);
+  if (backend_->open != nullptr) state_ = backend_->open(options);
 }
 
 Context::~Context() {
   if (workspace_ != nullptr) backend_->free(*this, workspace_);
+  if (backend_->close != nullptr) backend_->close(state_);
 }
 
 void* Context::Workspace(size_t bytes) {

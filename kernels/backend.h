@@ -18,6 +18,7 @@
 namespace suffice {
 
 class Context;
+struct ContextOptions;
 
 // One operation of one backend. `supports` gives the reason why not, or nothing. `run` is
 // asynchronous on the context's stream, allocates nothing, and may use `workspace_bytes` bytes at
@@ -33,9 +34,15 @@ struct Backend {
   const char* name;
   DeviceKind device_kind;
 
-  // Why this machine cannot use the backend, or nothing; and what is used ("avx512bf16", "sm_90").
-  std::optional<std::string> (*unavailable)();
+  // Why this machine cannot use the backend's device of that index, or nothing; and what is used
+  // ("cpu avx512bf16", "cuda sm_90a").
+  std::optional<std::string> (*unavailable)(int device);
   std::string (*describe)(const Context&);
+
+  // What a context of this backend keeps (streams, handles): made when it is opened, given to it as
+  // state(), and ended with it. Null: nothing.
+  void* (*open)(const ContextOptions&);
+  void (*close)(void* state);
 
   void* (*alloc)(Context&, size_t bytes);  // 64-byte aligned at least; throws kDevice when short
   void (*free)(Context&, void*);
@@ -77,8 +84,8 @@ const char* NameOf(CpuIsa isa);
 CpuIsa BestCpuIsa();  // what this machine's processor and system support
 
 struct ContextOptions {
-  std::string backend = "auto";  // auto, ref, cpu (cuda later), or a name given to RegisterBackend
-  std::string isa = "auto";      // of the cpu backend: auto, portable, avx2, avx512, avx512bf16
+  std::string backend = "auto";  // auto, cuda, cpu, ref, or a name given to RegisterBackend
+  std::string isa = "auto";      // cpu: portable, avx2, avx512, avx512bf16; cuda: sm_80, sm_90a
   int threads = 0;               // 0: every core that this process may use
   int device = 0;
 };
@@ -94,10 +101,12 @@ class Context {
 
   const Backend& backend() const { return *backend_; }
   Device device() const { return {backend_->device_kind, device_index_}; }
-  void* stream() const { return stream_; }
+  void* state() const { return state_; }
   ThreadPool& pool() const { return *pool_; }
   CpuIsa isa() const { return isa_; }
   std::string Describe() const { return backend_->describe(*this); }  // "cpu avx512bf16"
+  // Why `auto` passed over backends that it prefers, one line; empty if it did not.
+  const std::string& passed_over() const { return passed_over_; }
 
   // Runs an operation: its workspace comes from the context's arena, which grows to the largest
   // need and is shared by all operations in stream order. Throws kDevice with the reason when the
@@ -112,7 +121,8 @@ class Context {
  private:
   const Backend* backend_ = nullptr;
   int device_index_ = 0;
-  void* stream_ = nullptr;
+  void* state_ = nullptr;
+  std::string passed_over_;
   CpuIsa isa_ = CpuIsa::kPortable;
   std::unique_ptr<ThreadPool> pool_;
   void* workspace_ = nullptr;

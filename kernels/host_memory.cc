@@ -41,7 +41,7 @@ Backend HostBackend(const char* name) {
   Backend backend{};
   backend.name = name;
   backend.device_kind = DeviceKind::kHost;
-  backend.unavailable = []() -> std::optional<std::string> { return std::nullopt; };
+  backend.unavailable = [](int) -> std::optional<std::string> { return std::nullopt; };
   backend.describe = [](const Context& context) { return std::string(context.backend().name); };
   backend.alloc = &Allocate;
   backend.free = &Free;

@@ -330,7 +330,7 @@ std::vector<Target> AvailableTargets() {
   std::vector<Target> targets;
   for (const Backend* backend : Backends()) {
     const std::string name = backend->name;
-    if (name == "ref" || name == "fake" || backend->unavailable()) continue;
+    if (name == "ref" || name == "fake" || backend->unavailable(0)) continue;
     if (name != "cpu") {
       targets.push_back({name});
       continue;

@@ -92,7 +92,7 @@ Backend MakeTable() {
   Backend table{};
   table.name = "fake";
   table.device_kind = DeviceKind::kFake;
-  table.unavailable = []() -> std::optional<std::string> { return std::nullopt; };
+  table.unavailable = [](int) -> std::optional<std::string> { return std::nullopt; };
   table.describe = [](const Context&) { return std::string("fake"); };
   table.alloc = [](Context&, size_t bytes) { return Memory::Get().Allocate(bytes); };
   table.free = [](Context&, void* data) { Memory::Get().Free(data); };

@@ -13,7 +13,7 @@ std::string VersionText(const ToolInfo& tool, bool verbose) {
   std::string text = fmt::format("{} (suffice) {}\n", tool.name, VersionFull());
   if (!verbose) return text;
   for (const Backend* backend : Backends()) {
-    const auto reason = backend->unavailable();
+    const auto reason = backend->unavailable(0);
     text += fmt::format("backend {}: {}\n", backend->name, reason ? *reason : "usable");
   }
   text += fmt::format("instruction sets: best here {}\n", NameOf(BestCpuIsa()));

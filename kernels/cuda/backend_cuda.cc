@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/backend_cuda.h"
+
+#include <memory>
+
+#include "kernels/cuda/attention_cuda.h"
+#include "kernels/cuda/device.h"
+
+namespace suffice {
+namespace cuda {
+namespace {
+
+constexpr int kOldest = 80;  // compute capability 8.0
+constexpr int kHopperCapability = 90;
+
+int Attribute(cudaDeviceAttr attribute, int device) {
+  int value = 0;
+  Check(cudaDeviceGetAttribute(&value, attribute, device), "device attribute");
+  return value;
+}
+
+int Capability(int device) {
+  return 10 * Attribute(cudaDevAttrComputeCapabilityMajor, device) +
+         Attribute(cudaDevAttrComputeCapabilityMinor, device);
+}
+
+std::optional<std::string> Unavailable(int device) {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();  // what was found out is no error of what comes next
+  if (status == cudaErrorInsufficientDriver) {
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    if (driver == 0) return "no NVIDIA driver";
+    return fmt::format("the driver is for CUDA {}.{}, this build wants {}.{}", driver / 1000,
+                       driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+  }
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0)) {
+    return "no NVIDIA GPU";
+  }
+  if (status != cudaSuccess) return std::string(cudaGetErrorString(status));
+  if (device < 0 || device >= count) {
+    return fmt::format("device {}: this machine has {}, from 0", device, count);
+  }
+  const int capability = Capability(device);
+  if (capability < kOldest) {
+    return fmt::format("device {}: compute capability {}.{}, at least 8.0 is wanted", device,
+                       capability / 10, capability % 10);
+  }
+  return std::nullopt;
+}
+
+Path ChoosePath(const std::string& isa, int device) {
+  const bool hopper = Capability(device) == kHopperCapability;
+  if (isa == "sm_80") return Path::kPortable;
+  if (isa == "auto") return hopper ? Path::kHopper : Path::kPortable;
+  if (isa != "sm_90a") throw UsageError("isa '{}': of cuda, wanted auto, sm_80 or sm_90a", isa);
+  if (!hopper) throw DeviceError("isa sm_90a: device {} is not of compute capability 9.0", device);
+  return Path::kHopper;
+}
+
+void* Open(const ContextOptions& options) {
+  auto state = std::make_unique<DeviceState>();
+  state->index = options.device;
+  state->path = ChoosePath(options.isa, options.device);
+  Check(cudaSetDevice(state->index), "device");
+  state->multiprocessors = Attribute(cudaDevAttrMultiProcessorCount, state->index);
+  state->l2_bytes = static_cast<size_t>(Attribute(cudaDevAttrL2CacheSize, state->index));
+  // Freed memory stays with the process: a training step allocates the same sizes again and again.
+  cudaMemPool_t pool = nullptr;
+  Check(cudaDeviceGetDefaultMemPool(&pool, state->index), "memory pool");
+  uint64_t keep = UINT64_MAX;
+  Check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
+  Check(cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "stream");
+  return state.release();
+}
+
+void Close(void* state) {
+  const std::unique_ptr<DeviceState> owned(static_cast<DeviceState*>(state));
+  cudaStreamSynchronize(owned->stream);  // at the end of a context nobody is left to tell
+  cudaStreamDestroy(owned->stream);
+}
+
+void* Alloc(Context& context, size_t bytes) {
+  void* memory = nullptr;
+  const cudaError_t status = cudaMallocAsync(&memory, bytes == 0 ? 1 : bytes, StreamOf(context));
+  if (status == cudaSuccess) return memory;
+  cudaGetLastError();
+  if (status != cudaErrorMemoryAllocation) Check(status, "device memory");
+  size_t free = 0, total = 0;
+  Check(cudaMemGetInfo(&free, &total), "device memory");
+  throw DeviceError("device memory: {} bytes wanted, {} of {} are free", bytes, free, total);
+}
+
+void Free(Context& context, void* memory) {
+  cudaFreeAsync(memory, StreamOf(context));  // a fault shows in the next operation
+}
+
+// From pageable memory CUDA returns once the bytes are staged, to it once they have arrived; pinned
+// memory is not waited for, so we do.
+void Copy(Context& context, void* to, DeviceKind to_kind, const void* from, DeviceKind from_kind,
+          size_t bytes) {
+  Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, StreamOf(context)), "copy");
+  const bool both = to_kind == DeviceKind::kCuda && from_kind == DeviceKind::kCuda;
+  if (!both) Check(cudaStreamSynchronize(StreamOf(context)), "copy");
+}
+
+void* AllocPinned(Context&, size_t bytes) {
+  void* memory = nullptr;
+  if (cudaMallocHost(&memory, bytes == 0 ? 1 : bytes) != cudaSuccess) {
+    cudaGetLastError();
+    throw DeviceError("pinned host memory: {} bytes could not be allocated", bytes);
+  }
+  return memory;
+}
+
+void FreePinned(Context&, void* memory) { cudaFreeHost(memory); }
+
+void Synchronize(Context& context) { Check(cudaStreamSynchronize(StreamOf(context)), "device"); }
+
+std::string Describe(const Context& context) {
+  return StateOf(context).path == Path::kHopper ? "cuda sm_90a" : "cuda sm_80";
+}
+
+}  // namespace
+
+void Check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  if (status == cudaErrorMemoryAllocation) {
+    throw DeviceError("{}: {}", what, cudaGetErrorString(status));
+  }
+  throw RunError("cuda: {}: {}", what, cudaGetErrorString(status));
+}
+
+}  // namespace cuda
+
+const Backend& CudaBackend() {
+  static const Backend backend = [] {
+    Backend table{};
+    table.name = "cuda";
+    table.device_kind = DeviceKind::kCuda;
+    table.unavailable = &cuda::Unavailable;
+    table.describe = &cuda::Describe;
+    table.open = &cuda::Open;
+    table.close = &cuda::Close;
+    table.alloc = &cuda::Alloc;
+    table.free = &cuda::Free;
+    table.copy = &cuda::Copy;
+    table.alloc_pinned = &cuda::AllocPinned;
+    table.free_pinned = &cuda::FreePinned;
+    table.synchronize = &cuda::Synchronize;
+    AddAttentionCuda(table);
+    return table;
+  }();
+  return backend;
+}
+
+}  // namespace suffice

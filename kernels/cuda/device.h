@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a context of the CUDA backend keeps of its device, and how CUDA's errors become ours.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include "kernels/backend.h"
+
+namespace suffice::cuda {
+
+// The fastest family of kernels that a context may use. A lower one runs on every higher device;
+// `isa` chooses it by name.
+enum class Path : uint8_t {
+  kPortable,  // sm_80 on: mma.sync and cp.async
+  kHopper,    // sm_90a: wgmma, TMA, mbarriers
+};
+
+struct DeviceState {
+  int index = 0;
+  cudaStream_t stream = nullptr;
+  int multiprocessors = 0;
+  size_t l2_bytes = 0;
+  Path path = Path::kPortable;
+};
+
+inline const DeviceState& StateOf(const Context& context) {
+  return *static_cast<const DeviceState*>(context.state());
+}
+inline cudaStream_t StreamOf(const Context& context) { return StateOf(context).stream; }
+
+// Throws kDevice for memory that is not there, kFailed for everything else: a device fault.
+void Check(cudaError_t status, const char* what);
+
+// After a launch: what could not be launched, or an earlier fault.
+inline void CheckLaunch(const char* kernel) { Check(cudaGetLastError(), kernel); }
+
+}  // namespace suffice::cuda
