@@ -20,14 +20,15 @@ struct BlockSize {
   int k = 64;
   bool operator==(const BlockSize&) const = default;
 };
-inline int64_t BlockCount(int64_t tokens, int block) { return (tokens + block - 1) / block; }
+// constexpr: device code calls these too.
+constexpr int64_t BlockCount(int64_t tokens, int block) { return (tokens + block - 1) / block; }
 
 // What attention may look at, apart from the selection.
 struct AttentionMask {
   bool causal = false;
   // Number of allowed key blocks of query block i: those with at least one allowed pair. Key blocks
   // [0, AllowedBlocks) are allowed, the others are not.
-  int64_t AllowedBlocks(int64_t i, int64_t n_q, int64_t n_k, BlockSize block) const {
+  constexpr int64_t AllowedBlocks(int64_t i, int64_t n_q, int64_t n_k, BlockSize block) const {
     const int64_t t_k = BlockCount(n_k, block.k);
     if (!causal) return t_k;
     const int64_t last_query = (i + 1) * block.q < n_q ? (i + 1) * block.q - 1 : n_q - 1;

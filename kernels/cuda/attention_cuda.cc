@@ -5,6 +5,7 @@
 
 #include "kernels/attention_check.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/hopper/attend_hopper.h"
 
 namespace suffice {
 namespace cuda {
@@ -19,6 +20,16 @@ struct Form {
 // The forms of an operation, fastest first.
 template <class Params>
 struct Forms;
+template <>
+struct Forms<AttendParams> {
+  static constexpr std::array kList = {Form<AttendParams>{Path::kHopper, &hopper::Attend}};
+};
+
+template <>
+struct Forms<AttendBackwardParams> {
+  static constexpr std::array kList = {
+      Form<AttendBackwardParams>{Path::kHopper, &hopper::AttendBackward}};
+};
 
 // The first form that takes the parameters, or null; `reason` is then the last one's.
 template <class Params>
@@ -52,6 +63,9 @@ constexpr Operation<Params> Dispatched() {
 }  // namespace
 }  // namespace cuda
 
-void AddAttentionCuda(Backend&) {}
+void AddAttentionCuda(Backend& table) {
+  table.attend = cuda::Dispatched<AttendParams>();
+  table.attend_backward = cuda::Dispatched<AttendBackwardParams>();
+}
 
 }  // namespace suffice

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "kernels/cuda/hopper/schedule.h"
+#include "kernels/cuda/launch.h"
+
+namespace suffice::cuda::hopper {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kMinChunk = 64;  // sub-blocks; even, as steps take two
+constexpr int kClasses = 256;  // of length, for the order within a head
+
+// The sum of one value per thread.
+__device__ int64_t SumOverBlock(int64_t value) {
+  __shared__ unsigned long long sum;
+  __syncthreads();
+  if (threadIdx.x == 0) sum = 0;
+  __syncthreads();
+  atomicAdd(&sum, static_cast<unsigned long long>(value));
+  __syncthreads();
+  return static_cast<int64_t>(sum);
+}
+
+__device__ int64_t AllSubBlocks(const ListSet& lists) {
+  const int64_t sequences = lists.rows / lists.blocks;
+  if (lists.ptr != nullptr) {
+    return lists.ptr[sequences * lists.heads * lists.blocks] * lists.sub_blocks;
+  }
+  int64_t sequence = 0;
+  for (int i = threadIdx.x; i < lists.blocks; i += kThreads) sequence += lists.Length(i);
+  return SumOverBlock(sequence) * sequences;
+}
+
+__device__ void Split(const Schedule& schedule, int row, int count, int chunk) {
+  const int chunks = (count + chunk - 1) / chunk;
+  const int length = ((count + chunks - 1) / chunks + 1) / 2 * 2;
+  const int used = (count + length - 1) / length;
+  const int slot = atomicAdd(&schedule.counters->chunks, used);
+  const int split = atomicAdd(&schedule.counters->splits, 1);
+  schedule.splits[split] = {row, slot, used, {0, 0}};
+  for (int i = 0; i < used; ++i) {
+    schedule.chunks[slot + i] = {row, i * length, min(length, count - i * length), slot + i};
+    schedule.split_of_slot[slot + i] = split;
+  }
+}
+
+// Counts of the classes to where each begins, by one warp.
+__device__ void StartsOfClasses(int (&place)[kClasses]) {
+  constexpr int kEach = kClasses / 32;
+  const int lane = static_cast<int>(threadIdx.x);
+  int counts[kEach], sum = 0;
+  for (int i = 0; i < kEach; ++i) sum += counts[i] = place[lane * kEach + i];
+  int start = sum;
+  for (int step = 1; step < 32; step *= 2) {
+    const int below = __shfl_up_sync(~0u, start, step);
+    if (lane >= step) start += below;
+  }
+  start -= sum;
+  for (int i = 0; i < kEach; ++i) {
+    place[lane * kEach + i] = start;
+    start += counts[i];
+  }
+}
+
+// One CTA per sequence: counts its rows by length, longest class first, and puts each at its place.
+__global__ void __launch_bounds__(kThreads)
+    ScheduleKernel(const ListSet lists, const Schedule schedule, int workers) {
+  __shared__ int place[kClasses];
+  const int64_t share = AllSubBlocks(lists) / (int64_t{kChunksPerWorker} * workers);
+  const int chunk = static_cast<int>(share < kMinChunk ? kMinChunk : share + 1);
+  const int first_row = static_cast<int>(blockIdx.x) * lists.blocks;
+  const auto count_of = [&](int i) { return lists.Length(first_row + i); };
+  const auto class_of = [&](int count) {  // 2 chunk is the longest
+    return kClasses - 1 - static_cast<int>(int64_t{count} * (kClasses - 1) / (2 * chunk));
+  };
+
+  place[threadIdx.x] = 0;
+  __syncthreads();
+  for (int i = threadIdx.x; i < lists.blocks; i += kThreads) {
+    const int count = count_of(i);
+    atomicAdd(&place[count > 2 * chunk ? kClasses - 1 : class_of(count)], 1);
+  }
+  __syncthreads();
+  if (threadIdx.x < 32) StartsOfClasses(place);
+  __syncthreads();
+  for (int i = threadIdx.x; i < lists.blocks; i += kThreads) {
+    const int row = first_row + i;
+    int count = count_of(i);
+    const bool split = count > 2 * chunk;
+    if (split) Split(schedule, row, count, chunk);
+    const int at = atomicAdd(&place[split ? kClasses - 1 : class_of(count)], 1);
+    schedule.rows[first_row + at] = {row, 0, split ? -1 : count, -1};
+  }
+}
+
+}  // namespace
+
+void MakeSchedule(const ListSet& lists, const Schedule& schedule, int workers,
+                  cudaStream_t stream) {
+  Check(cudaMemsetAsync(schedule.counters, 0, sizeof(Counters), stream), "schedule");
+  const auto heads = static_cast<unsigned>(lists.rows / lists.blocks);
+  ScheduleKernel<<<heads, kThreads, 0, stream>>>(lists, schedule, workers);
+  CheckLaunch("schedule");
+}
+
+}  // namespace suffice::cuda::hopper
