@@ -247,8 +247,8 @@ struct Consumer {
   }
 };
 
-constexpr int kProducerRegisters = 48;
-constexpr int kConsumerRegisters = 232;
+constexpr int kProducerRegisters = 56;
+constexpr int kConsumerRegisters = 224;
 
 template <int kDim>
 __global__ void __launch_bounds__(kWarpgroup*(kWorkers + 1), 1)
