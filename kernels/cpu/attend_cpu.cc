@@ -20,6 +20,7 @@ struct Plan {
   const AttentionKernels& kernels;
   int64_t n_q, n_k, heads, group, t_q;
   int dim;
+  int threads;
   PackedHead k, v;
   int32_t* order;  // tasks (head of the group, query block) of one key head
   char* scratch;   // of each worker
@@ -38,12 +39,13 @@ struct Plan {
     group = heads / p.k.dim(1);
     t_q = BlockCount(n_q, p.block.q);
     dim = static_cast<int>(p.q.dim(3));
+    threads = context.pool().threads();
     Carver carver(workspace);
     k = PackedHead(kernels, n_k, dim, true, false, carver);
     v = PackedHead(kernels, n_k, dim, false, true, carver);
     order = carver.Take<int32_t>(group * t_q);
     scratch_bytes = (kernels.attend_scratch(dim) + 63) / 64 * 64;
-    scratch = carver.Take(static_cast<int64_t>(scratch_bytes) * context.pool().threads());
+    scratch = carver.Take(static_cast<int64_t>(scratch_bytes) * threads);
     bytes = carver.bytes();
     near_bytes = 4 * n_k * dim * static_cast<int64_t>(SizeOf(p.q.dtype));
   }
@@ -60,9 +62,10 @@ struct Plan {
     v.Pack(RowsOf(p.v, b, key_head), begin, end);
   }
 
-  // A slice of the next head's keys and values, the queries of the next task, and the rows of o
-  // that this group will write: without this, each head begins with cold memory.
-  void SetFar(int64_t n, AttendGroup& tiles) const {
+  // A slice of the next head's keys and values, the rows of o that this group will write, and the
+  // queries and list of the next task: without this, each task and each head begins with cold
+  // memory. Tasks take about as long as their neighbours, so that threads take turns.
+  void SetAhead(int64_t n, AttendGroup& tiles) const {
     const auto set = [&](int slot, const Rows& rows, int64_t row) {
       if (rows.stride_bytes == head.k.row_bytes) tiles.far[slot] = rows.from(row).data;
     };
@@ -73,11 +76,13 @@ struct Plan {
       set(0, RowsOf(p.k, next_b, next_head % p.k.dim(1)), slice);
       set(1, RowsOf(p.v, next_b, next_head % p.k.dim(1)), slice);
     }
-    if (n + 1 < group * t_q) {
-      const int64_t h = key_head * group + order[n + 1] / t_q;
-      set(2, RowsOf(p.q, b, h), order[n + 1] % t_q * p.block.q);
+    set(2, tiles.o, 0);
+    if (n + threads < group * t_q) {
+      const int64_t h = key_head * group + order[n + threads] / t_q;
+      const int64_t i = order[n + threads] % t_q;
+      set(3, RowsOf(p.q, b, h), i * p.block.q);
+      tiles.then = {head.k.data, head.v.data, Blocks(h, i)};
     }
-    set(3, tiles.o, 0);
   }
 
   void AttendBlock(int64_t n, int worker) const {
@@ -91,7 +96,7 @@ struct Plan {
       tiles.first = first;
       tiles.rows = static_cast<int>(std::min<int64_t>(kGroup, end - first));
       tiles.blocks = Blocks(h, i);
-      SetFar(n, tiles);
+      SetAhead(n, tiles);
       if (!p.lse.empty()) {
         tiles.lse = p.lse.ptr<float>({b, h, first});
         tiles.lse_stride = p.lse.stride(2);
