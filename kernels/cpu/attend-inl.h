@@ -47,7 +47,10 @@ inline float LseOf(const TileState& tile, int lane, float scale) {
 template <class V>
 void Weights(int rows, float c, const float* m, float* s, float* l) {
   using F = typename V::F;
-  const F factor = V::Set1(c);
+  F factor = V::Set1(c);
+  V::KeepInRegister(factor);
+  Exp2<V> exp2;
+  exp2.KeepInRegisters();
   for (int group = 0; group < kTile; group += kColumnGroup<V>) {
     F sum[V::kColumns];
     F shift[V::kColumns];
@@ -64,8 +67,7 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
         F p[V::kUnitValues];
 #pragma GCC unroll 2
         for (int k = 0; k < V::kUnitValues; ++k) {
-          p[k] =
-              Exp2<V>(V::CancellingFma(V::Load(in + k * kTile + i * V::kLanes), factor, shift[i]));
+          p[k] = exp2(V::CancellingFma(V::Load(in + k * kTile + i * V::kLanes), factor, shift[i]));
           sum[i] = V::Add(sum[i], p[k]);
         }
         V::StoreUnits(out + i * V::kLanes, p);
@@ -98,7 +100,7 @@ void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, 
     const F top = V::Max(V::Mul(V::Load(max + lane), V::Set1(c)), old);
     // Without any key yet, subtracting -infinity would make NaN of the masked scores.
     const F finite = V::ReplaceEqual(top, V::Set1(kMinusInfinity), V::Zero());
-    const F factor = Exp2<V>(V::Sub(old, finite));
+    const F factor = Exp2<V>()(V::Sub(old, finite));
     V::Store(tile.m + lane, top);
     V::Store(reference + lane, finite);
     V::Store(alpha + lane, factor);
