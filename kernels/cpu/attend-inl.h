@@ -47,7 +47,10 @@ inline float LseOf(const TileState& tile, int lane, float scale) {
 template <class V>
 void Weights(int rows, float c, const float* m, float* s, float* l) {
   using F = typename V::F;
-  const F factor = V::Set1(c);
+  F factor = V::Set1(c);
+  V::KeepInRegister(factor);
+  Exp2<V> exp2;
+  exp2.KeepInRegisters();
   for (int group = 0; group < kTile; group += kColumnGroup<V>) {
     F sum[V::kColumns];
     F shift[V::kColumns];
@@ -64,8 +67,7 @@ void Weights(int rows, float c, const float* m, float* s, float* l) {
         F p[V::kUnitValues];
 #pragma GCC unroll 2
         for (int k = 0; k < V::kUnitValues; ++k) {
-          p[k] =
-              Exp2<V>(V::CancellingFma(V::Load(in + k * kTile + i * V::kLanes), factor, shift[i]));
+          p[k] = exp2(V::CancellingFma(V::Load(in + k * kTile + i * V::kLanes), factor, shift[i]));
           sum[i] = V::Add(sum[i], p[k]);
         }
         V::StoreUnits(out + i * V::kLanes, p);
@@ -98,7 +100,7 @@ void SoftmaxStep(const UnitMatrix& k, int units, float scale, const Step& step, 
     const F top = V::Max(V::Mul(V::Load(max + lane), V::Set1(c)), old);
     // Without any key yet, subtracting -infinity would make NaN of the masked scores.
     const F finite = V::ReplaceEqual(top, V::Set1(kMinusInfinity), V::Zero());
-    const F factor = Exp2<V>(V::Sub(old, finite));
+    const F factor = Exp2<V>()(V::Sub(old, finite));
     V::Store(tile.m + lane, top);
     V::Store(reference + lane, finite);
     V::Store(alpha + lane, factor);
@@ -145,15 +147,24 @@ void Attend(const AttendHead& head, const AttendGroup& group, void* scratch) {
   RowWalk walk{group.blocks, head.block_k, 0, head.n_k, head.causal, true, first_bound};
   const int64_t last_bound = first_bound + group.rows - 1;
   if (head.causal && last_bound + 1 < walk.end) walk.end = last_bound + 1;
-  int far = 0;
+  const Step then = FirstStep(group.then.blocks, head.block_k);
+  int64_t left = (group.blocks.count * head.block_k + kStepRows - 1) / kStepRows;
   ForEachStep<V>(walk, [&](const Step& step, const Step* next_step) {
+    --left;
+    const Step& coming = next_step == nullptr ? then : *next_step;
+    const char* coming_k = next_step == nullptr ? group.then.k : head.k.data;
+    const char* coming_v = next_step == nullptr ? group.then.v : head.v.data;
     for (int t = 0; t < tiles; ++t) {
       alignas(64) float alpha[kTile];
-      // The first tile brings the next step near, the second what other groups will want.
-      Ahead ahead = AheadOf(head.k, t == 0 ? next_step : nullptr);
-      if (t == 1 && far < kFar) ahead.data = group.far[far++];
+      // The first tile brings the next step near, the second what did not fit in there or else,
+      // towards the end, what other groups will want.
+      const int first = t * step.count;
+      Ahead ahead{coming_k, &coming, first};
+      if (t == 1 && first >= coming.count && left >= 1 && left <= kFar) {
+        ahead = {group.far[kFar - left]};
+      }
       SoftmaxStep<V>(head.k, Units<V>(head.dim), head.scale, step, ahead, state[t], s, alpha);
-      ahead = AheadOf(head.v, t == 0 ? next_step : nullptr);
+      ahead = {coming_v, &coming, first};
       Accumulate<V, true>(head.v, step, ahead, s, head.dim, alpha, state[t].o);
     }
   });

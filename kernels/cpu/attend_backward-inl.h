@@ -64,7 +64,7 @@ void ScoreGradients(const UnitMatrix& rows, const Step& step, const Ahead& ahead
               const F score = V::Load(in + (row + r + k) * kTile + lane);
               // In this order the large terms cancel before anything is rounded.
               const F exponent = V::Mul(V::CancellingFma(score, factor, neg_lse), V::Set1(kLog2E));
-              weight[k] = Exp2<V>(exponent);
+              weight[k] = Exp2<V>()(exponent);
               ds[k] = V::Mul(weight[k], V::Sub(dp[r + k][i], delta));
             }
             // Row `to` of s is behind every score still to be read.

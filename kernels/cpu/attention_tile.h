@@ -57,8 +57,10 @@ struct AttendHead {
 
 inline constexpr int kFar = 4;
 
-// Up to kGroup queries with one list. `far` are rows to bring near meanwhile for later groups,
-// kStepRows of them with the row_bytes of head.k; null: none.
+// Up to kGroup queries with one list. `far` are rows to bring near meanwhile for later groups, the
+// most urgent last, kStepRows of them with the row_bytes of head.k; null: none. `then` is what the
+// same thread will probably do next, with the strides of this head: its first step comes near
+// during this group's last.
 struct AttendGroup {
   Rows q;
   int64_t first;  // position of lane 0
@@ -68,6 +70,11 @@ struct AttendGroup {
   float* lse;  // may be null
   int64_t lse_stride;
   const char* far[kFar];
+  struct {
+    const char* k;
+    const char* v;
+    BlockList blocks;
+  } then;
 };
 
 // Up to kTile queries, rows row_ids[0, rows) of q, or where it is null those from row 0 of q on,

@@ -92,12 +92,17 @@ void UnpackLanes(const float* from, const float* factor, int rows, int dim, floa
   const int padded = (dim + V::kLanes - 1) / V::kLanes * V::kLanes;
   for (int lane = 0; lane < rows; lane += V::kLanes) {
     const auto f = V::Load(factor + lane);
+    const int count = rows - lane < V::kLanes ? rows - lane : V::kLanes;
+    const bool direct = sizeof(Output) == sizeof(float) && dim == padded && count == V::kLanes;
+    float* rows_of_lanes =
+        direct ? reinterpret_cast<float*>(to.data + lane * to.stride_bytes) : stage;
+    const int64_t stride = direct ? to.stride_bytes / static_cast<int64_t>(sizeof(float)) : padded;
     for (int d = 0; d < padded; d += V::kLanes) {
       const float* column = from + d * kTile + lane;
-      V::Transpose([&](int i) { return V::Mul(V::Load(column + i * kTile), f); }, stage + d,
-                   padded);
+      V::Transpose([&](int i) { return V::Mul(V::Load(column + i * kTile), f); }, rows_of_lanes + d,
+                   stride);
     }
-    const int count = rows - lane < V::kLanes ? rows - lane : V::kLanes;
+    if (direct) continue;
     for (int i = 0; i < count; ++i) {
       char* out = to.data + (lane + i) * to.stride_bytes;
       const float* row = stage + i * padded;

@@ -86,19 +86,31 @@ template <class V, class F>
   if (steps[filling].count > 0) f(steps[filling], static_cast<const Step*>(nullptr));
 }
 
+// The first blocks of a list that may belong to another walk, as a step to prefetch: its segments
+// have only tokens.
+inline Step FirstStep(const BlockList& blocks, int block) {
+  Step step;
+  for (int64_t n = 0; n < blocks.count && step.rows < kStepRows; ++n, step.rows += block) {
+    step.segments[step.count++].token = blocks.at(n) * block;
+  }
+  return step;
+}
+
 // What a product prefetches while it reads a step of its own matrix: rows of a matrix of the same
-// row_bytes at `data`, those of `step`, or where that is null row r for row r of S. Blocks lie
-// anywhere, and the hardware's own prefetching starts anew on each of their pages.
+// row_bytes at `data`, those of `step` from segment `first` on, one segment for each that it reads,
+// or where `step` is null row r for row r of S. Blocks lie anywhere, and the hardware's own
+// prefetching starts anew on each of their pages.
 struct Ahead {
   const char* data = nullptr;  // null: nothing
   const Step* step = nullptr;
+  int first = 0;
 
   // From where segment n of `current` lies in the product's matrix to there.
   int64_t Bytes(const char* matrix, const Step& current, int n, int tokens,
                 int64_t row_bytes) const {
-    if (data == nullptr || (step != nullptr && n >= step->count)) return 0;
+    if (data == nullptr || (step != nullptr && first + n >= step->count)) return 0;
     const Segment& segment = current.segments[n];
-    const int64_t token = step != nullptr ? step->segments[n].token : segment.row;
+    const int64_t token = step != nullptr ? step->segments[first + n].token : segment.row;
     return (reinterpret_cast<intptr_t>(data) - reinterpret_cast<intptr_t>(matrix)) +
            (token - segment.token) / tokens * row_bytes;
   }

@@ -17,6 +17,7 @@ struct Avx2 {
 
   static F Zero() { return _mm256_setzero_ps(); }
   static F Set1(float x) { return _mm256_set1_ps(x); }
+  static void KeepInRegister(F&) {}  // there are too few
   static F Load(const float* p) { return _mm256_loadu_ps(p); }
   static F LoadUnits(const char* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
   static void Store(float* p, F x) { _mm256_storeu_ps(p, x); }

@@ -18,6 +18,7 @@ struct Avx512 {
 
   static F Zero() { return _mm512_setzero_ps(); }
   static F Set1(float x) { return _mm512_set1_ps(x); }
+  static void KeepInRegister(F& x) { asm("" : "+v"(x)); }
   static F Load(const float* p) { return _mm512_loadu_ps(p); }
   static F LoadUnits(const char* p) { return _mm512_loadu_ps(p); }
   static void Store(float* p, F x) { _mm512_storeu_ps(p, x); }

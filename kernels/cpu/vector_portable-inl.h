@@ -16,6 +16,7 @@ struct Portable {
 
   static F Zero() { return F{}; }
   static F Set1(float x) { return F{x, x, x, x}; }
+  static void KeepInRegister(F&) {}
   static F Load(const float* p) { return LoadUnits(reinterpret_cast<const char*>(p)); }
   static F LoadUnits(const char* p) {
     F x;
