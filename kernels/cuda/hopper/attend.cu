@@ -25,20 +25,22 @@ namespace suffice::cuda::hopper {
 namespace {
 
 constexpr int kStepKeys = 2 * kSubBlock;
+constexpr int kItems = 2;  // in work: the next one's queries come while this one ends
 constexpr float kMinusInfinity = -INFINITY;
 
 // Tiles of [D / 64][rows][64] bf16.
 template <int kDim, int kGroups, int kStages>
 struct alignas(1024) Shared {
   static constexpr int kQueries = kGroups * kGroupRows;
-  BFloat16 q[kQueries * kDim];
+  BFloat16 q[kItems][kQueries * kDim];
   BFloat16 k[kStages][kStepKeys * kDim];
   BFloat16 v[kStages][kStepKeys * kDim];
   BFloat16 o[kGroups][kGroupRows * kDim];
-  WorkItem item;
+  WorkItem item[kItems];
   int first_key[kStages][2];  // of each half of a step
   int arrived[kGroups];
-  Barrier q_full, q_empty, k_full[kStages], k_empty[kStages], v_full[kStages], v_empty[kStages];
+  Barrier q_full[kItems], q_empty[kItems], k_full[kStages], k_empty[kStages], v_full[kStages],
+      v_empty[kStages];
 };
 
 // Named barriers; 0 is that of __syncthreads().
@@ -52,23 +54,24 @@ struct Producer {
   SharedTiles& shared;
   int lane;
   RingPlace<kStages> k_place = {}, v_place = {};
-  uint32_t q_parity = 0;
+  RingPlace<kItems> q_place = {};
 
   // Hands an item to the consumers, with its queries.
   __device__ void Publish(const WorkItem& item, const Place& place) {
     if (lane == 0) {
-      Wait(shared.q_empty, q_parity ^ 1);
-      shared.item = item;
-      if (item.row < 0 || item.count <= 0) {
-        Arrive(shared.q_full);
+      const int i = q_place.stage;
+      Wait(shared.q_empty[i], q_place.parity ^ 1);
+      shared.item[i] = item;
+      if (item.row < 0 || item.count == 0) {
+        Arrive(shared.q_full[i]);
       } else {
-        ArriveExpecting(shared.q_full, sizeof(shared.q));
-        LoadRows<kDim, SharedTiles::kQueries>(args.q, shared.q, shared.q_full,
+        ArriveExpecting(shared.q_full[i], sizeof(shared.q[i]));
+        LoadRows<kDim, SharedTiles::kQueries>(args.q, shared.q[i], shared.q_full[i],
                                               place.block * SharedTiles::kQueries, place.head,
                                               place.batch);
       }
     }
-    q_parity ^= 1;
+    q_place.Next();
   }
 
   __device__ void Load(const CUtensorMap& map, BFloat16* stage, Barrier& full, const Place& place,
@@ -83,7 +86,7 @@ struct Producer {
   // The keys of an item, K one step ahead of V. An odd last step copies its sub-block twice, since
   // what is multiplied must be finite, and hides the second.
   __device__ void LoadKeys(const WorkItem& item, const Place& place) {
-    Entries entries(args.lists, item, lane);
+    Entries<false> entries(args.lists, item, lane);
     int last[2] = {};
     const int steps = (item.count + 1) / 2;
     for (int step = 0; step < steps; ++step) {
@@ -142,7 +145,7 @@ struct Consumer {
   SharedTiles& shared;
   int group, thread;
   RingPlace<kStages> k_place = {}, v_place = {};
-  uint32_t q_parity = 0;
+  RingPlace<kItems> q_place = {};
 
   __device__ int lane() const { return thread % 32; }
   __device__ int FirstRow() const { return thread / 32 * 16 + lane() / 4; }  // of the group's 64
@@ -151,8 +154,8 @@ struct Consumer {
   __device__ void StartScores(Scores& s) {
     Wait(shared.k_full[k_place.stage], k_place.parity);
     BeginProducts();
-    StartAcross<kDim, kQueries, kStepKeys>(s, &shared.q[group * kGroupRows * kBoxColumns],
-                                           shared.k[k_place.stage]);
+    StartAcross<kDim, kQueries, kStepKeys>(
+        s, &shared.q[q_place.stage][group * kGroupRows * kBoxColumns], shared.k[k_place.stage]);
     CommitProducts();
   }
 
@@ -266,7 +269,7 @@ struct Consumer {
       Rescale(o, row);
       ToFragments(s, p);
     }
-    Release(shared.q_empty);  // the next item's queries may come
+    Release(shared.q_empty[q_place.stage]);  // the next queries but one may come
     StartOutput(o, p, steps > 1);
     WaitProducts<0>();
     Pin(o);
@@ -341,9 +344,8 @@ struct Consumer {
   __device__ void Run() {
     if (kGroups == 2 && group == 1) GiveTurn();  // the first turn is warpgroup 0's
     while (true) {
-      Wait(shared.q_full, q_parity);
-      q_parity ^= 1;
-      const WorkItem item = shared.item;
+      Wait(shared.q_full[q_place.stage], q_place.parity);
+      const WorkItem item = shared.item[q_place.stage];
       if (item.row < 0) break;
       const Place place = PlaceOf(item.row, args.heads, args.lists.blocks);
       const int q_first = place.block * kQueries + group * kGroupRows;
@@ -354,8 +356,9 @@ struct Consumer {
       } else {
 #pragma unroll
         for (float& x : o.x) x = 0.0f;
-        Release(shared.q_empty);
+        Release(shared.q_empty[q_place.stage]);
       }
+      q_place.Next();
       float lse[2];
 #pragma unroll
       for (int r = 0; r < 2; ++r) {
@@ -380,23 +383,23 @@ struct Consumer {
 };
 
 // Registers of the producer and of a consumer: all of a multiprocessor's 65,536.
-constexpr int kProducerRegisters = 56;
+constexpr int kProducerRegisters = 40;
 template <int kGroups>
-constexpr int kConsumerRegisters = kGroups == 2 ? 224 : 200;
+constexpr int kConsumerRegisters = kGroups == 2 ? 232 : 216;
 
 template <int kDim, int kGroups, int kStages>
 __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2)
     AttendKernel(const __grid_constant__ AttendArgs args) {
   using SharedTiles = Shared<kDim, kGroups, kStages>;
-  extern __shared__ std::byte memory[];
-  // Dynamic shared memory is aligned to 16 bytes; the swizzle wants 1024.
-  SharedTiles& shared =
-      *reinterpret_cast<SharedTiles*>(memory + (1024 - SharedAddress(memory) % 1024) % 1024);
+  extern __shared__ __align__(1024) std::byte memory[];
+  SharedTiles& shared = *reinterpret_cast<SharedTiles*>(memory);
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x == 0) {
     constexpr int kWarps = 4 * kGroups;  // each releases for itself
-    Init(shared.q_full, 1);
-    Init(shared.q_empty, kWarps);
+    for (int i = 0; i < kItems; ++i) {
+      Init(shared.q_full[i], 1);
+      Init(shared.q_empty[i], kWarps);
+    }
     for (int i = 0; i < kStages; ++i) {
       Init(shared.k_full[i], 1);
       Init(shared.v_full[i], 1);
@@ -421,7 +424,7 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
 
 template <int kDim, int kGroups, int kStages>
 void Launch(const AttendArgs& args, int workers, cudaStream_t stream) {
-  constexpr int kBytes = sizeof(Shared<kDim, kGroups, kStages>) + 1024;
+  constexpr int kBytes = sizeof(Shared<kDim, kGroups, kStages>);
   const auto kernel = &AttendKernel<kDim, kGroups, kStages>;
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend");

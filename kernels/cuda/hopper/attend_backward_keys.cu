@@ -28,6 +28,7 @@ struct alignas(1024) Shared {
   BFloat16 q[kStages][kSubBlock * kDim], d_o[kStages][kSubBlock * kDim];
   alignas(16) float lse2[kStages][kSubBlock], delta[kStages][kSubBlock];
   WorkItem item;
+  int first_key;  // of the item's sub-block that is in work
   int first_query[kStages];
   int arrived;
   Barrier k_full, k_empty, full[kStages], empty[kStages];
@@ -50,6 +51,7 @@ struct Producer {
     Wait(shared.k_empty, k_parity ^ 1);
     k_parity ^= 1;
     shared.item = item;
+    shared.first_key = first_key;
     if (item.row < 0 || item.count == 0) {
       Arrive(shared.k_full);
       return;
@@ -86,7 +88,7 @@ struct Producer {
       for (int part = 0; part < parts; ++part) {
         if (lane == 0) Publish(item, at, at.block * args.lists.block_k + part * kSubBlock);
         if (item.count == 0) continue;
-        Entries entries(args.lists, item, lane);
+        Entries<true> entries(args.lists, item, lane);
         for (int n = 0; n < item.count; ++n) {
           const Entry entry = entries.Next();
           if (lane == 0) LoadQueries(entry, at);
@@ -117,7 +119,8 @@ struct Consumer {
 
   // Hides the queries of a step that may not see a key: their P becomes 0. Keys beyond the tensor
   // are rows of their own, which nobody reads.
-  __device__ void Hide(Scores& s, int first_key) const {
+  __device__ void Hide(Scores& s) const {
+    const int first_key = shared.first_key;
     const int first_query = shared.first_query[place.stage];
     // The same answer in the whole warpgroup.
     if (!args.lists.causal || first_key + kSubBlock <= KeyLimit(args.lists, first_query)) return;
@@ -146,8 +149,8 @@ struct Consumer {
     }
   }
 
-  __device__ void Gradient(const WorkItem& item, int first_key, Output& dk, Output& dv) {
-    for (int n = 0; n < item.count; ++n) {
+  __device__ void Gradient(Output& dk, Output& dv) {
+    for (int n = shared.item.count; n > 0; --n) {
       const int stage = place.stage;
       Scores s, dp;
       Fragments<kSubBlock> p, ds;
@@ -159,7 +162,7 @@ struct Consumer {
       WaitProducts<0>();
       Pin(s);
       Pin(dp);
-      Hide(s, first_key);
+      Hide(s);
       Weights(s, dp);
       ToFragments(s, p);
       ToFragments(dp, ds);
@@ -194,9 +197,11 @@ struct Consumer {
     store(args.second_rows, from + kSubBlock * kDim);
   }
 
-  __device__ void Store(const Output& dk, const Output& dv, const WorkItem& item, int part,
-                        int parts, const Place& at, int first_key) {
+  __device__ void Store(const Output& dk, const Output& dv, const WorkItem& item, int first_key) {
+    const Place at = PlaceOf(item.row, args.heads, args.lists.blocks);
     if (item.slot >= 0) {
+      const int parts = args.lists.block_k / kSubBlock;
+      const int part = (first_key - at.block * args.lists.block_k) / kSubBlock;
       float* to = PartOf(item.slot, part, parts);
       StorePart<kDim>(dk, to, thread);
       StorePart<kDim>(dv, to + kSubBlock * kDim, thread);
@@ -225,24 +230,21 @@ struct Consumer {
   }
 
   __device__ void Run() {
-    const int parts = args.lists.block_k / kSubBlock;
-    int part = 0;
     while (true) {
       Wait(shared.k_full, k_parity);
       k_parity ^= 1;
-      const WorkItem item = shared.item;
-      if (item.row < 0) break;
-      const Place at = PlaceOf(item.row, args.heads, args.lists.blocks);
-      const int first_key = at.block * args.lists.block_k + part * kSubBlock;
+      if (shared.item.row < 0) break;
       Output dk, dv;
 #pragma unroll
       for (int i = 0; i < Output::kSize; ++i) dk.x[i] = dv.x[i] = 0.0f;
-      Gradient(item, first_key, dk, dv);
+      Gradient(dk, dv);
 #pragma unroll
       for (float& x : dk.x) x *= args.scale;
-      SyncNamed(kWorker + worker, kWarpgroup);  // everyone has read the item, k and v
-      Store(dk, dv, item, part, parts, at, first_key);
-      part = part + 1 == parts ? 0 : part + 1;
+      // Read now, not kept in registers meanwhile.
+      const WorkItem item = shared.item;
+      const int first_key = shared.first_key;
+      SyncNamed(kWorker + worker, kWarpgroup);  // everyone has read them, k and v
+      Store(dk, dv, item, first_key);
     }
   }
 };

@@ -92,7 +92,7 @@ struct Producer {
       if (lane == 0) Publish(item, place);
       if (item.row < 0) break;
       if (item.count == 0) continue;
-      Entries entries(args.lists, item, lane);
+      Entries<false> entries(args.lists, item, lane);
       for (int n = 0; n < item.count; ++n) {
         const int key = entries.Next().token;
         if (lane == 0) LoadKey(place, key);
@@ -261,9 +261,9 @@ struct Consumer {
   }
 };
 
-constexpr int kProducerRegisters = 56;
+constexpr int kProducerRegisters = 40;
 template <int kGroups>
-constexpr int kConsumerRegisters = kGroups == 2 ? 224 : 200;
+constexpr int kConsumerRegisters = kGroups == 2 ? 232 : 216;
 
 template <int kDim, int kGroups>
 __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2)

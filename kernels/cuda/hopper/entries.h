@@ -26,6 +26,7 @@ __device__ __forceinline__ WorkItem NextItem(const ListSet& lists, const Schedul
 
 // The entries of an item in order. Each lane holds one of 32, and one of the 32 after them, so that
 // the list's latency is never waited for.
+template <bool kOfKeys>
 class Entries {
  public:
   __device__ __forceinline__ Entries(const ListSet& lists, const WorkItem& item, int lane)
@@ -42,7 +43,7 @@ class Entries {
 
  private:
   __device__ __forceinline__ Entry Read(int n) const {
-    return lists_.At(item_.row, item_.first + min(n, item_.count - 1));
+    return lists_.At<kOfKeys>(item_.row, item_.first + min(n, item_.count - 1));
   }
 
   const ListSet& lists_;

@@ -70,16 +70,19 @@ struct ListSet {
     for (int head = 0; head < heads; ++head) length += Length(row, head);
     return length;
   }
+  // The n-th sub-block of a row of that kind.
+  template <bool kOfKeys>
   __device__ __forceinline__ Entry At(int row, int n) const {
     int head = 0;
-    for (; head + 1 < heads; ++head) {
+    for (; kOfKeys && head + 1 < heads; ++head) {
       const int length = Length(row, head);
       if (n < length) break;
       n -= length;
     }
     const int block = n / sub_blocks;
-    const int id =
-        ptr != nullptr ? ids[ptr[List(row, head)] + block] : AllowedBegin(row % blocks) + block;
+    const int begin = kOfKeys ? AllowedBegin(row % blocks) : 0;
+    const int64_t list = kOfKeys ? List(row, head) : row;
+    const int id = ptr != nullptr ? ids[ptr[list] + block] : begin + block;
     return {id * listed_size + (n - block * sub_blocks) * kSubBlock, head};
   }
 #endif
