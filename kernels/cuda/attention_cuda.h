@@ -15,4 +15,9 @@
 namespace suffice {
 
 void AddAttentionCuda(Backend& table);
+
+const Operation<AttendParams>& PlainAttend();
+const Operation<AttendBackwardParams>& PlainAttendBackward();
+const Operation<FullLseParams>& PlainFullLse();
+
 }  // namespace suffice
