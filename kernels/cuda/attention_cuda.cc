@@ -23,12 +23,14 @@ struct Forms;
 template <>
 struct Forms<AttendParams> {
   static constexpr std::array kList = {Form<AttendParams>{Path::kHopper, &hopper::Attend},
+                                       Form<AttendParams>{Path::kPortable, &MmaAttend},
                                        Form<AttendParams>{Path::kPortable, &PlainAttend}};
 };
 template <>
 struct Forms<AttendBackwardParams> {
   static constexpr std::array kList = {
       Form<AttendBackwardParams>{Path::kHopper, &hopper::AttendBackward},
+      Form<AttendBackwardParams>{Path::kPortable, &MmaAttendBackward},
       Form<AttendBackwardParams>{Path::kPortable, &PlainAttendBackward}};
 };
 template <>
