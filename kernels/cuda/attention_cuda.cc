@@ -22,13 +22,20 @@ template <class Params>
 struct Forms;
 template <>
 struct Forms<AttendParams> {
-  static constexpr std::array kList = {Form<AttendParams>{Path::kHopper, &hopper::Attend}};
+  static constexpr std::array kList = {Form<AttendParams>{Path::kHopper, &hopper::Attend},
+                                       Form<AttendParams>{Path::kPortable, &MmaAttend},
+                                       Form<AttendParams>{Path::kPortable, &PlainAttend}};
 };
-
 template <>
 struct Forms<AttendBackwardParams> {
   static constexpr std::array kList = {
-      Form<AttendBackwardParams>{Path::kHopper, &hopper::AttendBackward}};
+      Form<AttendBackwardParams>{Path::kHopper, &hopper::AttendBackward},
+      Form<AttendBackwardParams>{Path::kPortable, &MmaAttendBackward},
+      Form<AttendBackwardParams>{Path::kPortable, &PlainAttendBackward}};
+};
+template <>
+struct Forms<FullLseParams> {
+  static constexpr std::array kList = {Form<FullLseParams>{Path::kPortable, &PlainFullLse}};
 };
 
 // The first form that takes the parameters, or null; `reason` is then the last one's.
@@ -66,6 +73,7 @@ constexpr Operation<Params> Dispatched() {
 void AddAttentionCuda(Backend& table) {
   table.attend = cuda::Dispatched<AttendParams>();
   table.attend_backward = cuda::Dispatched<AttendBackwardParams>();
+  table.full_lse = cuda::Dispatched<FullLseParams>();
 }
 
 }  // namespace suffice

@@ -15,4 +15,11 @@
 namespace suffice {
 
 void AddAttentionCuda(Backend& table);
+
+const Operation<AttendParams>& MmaAttend();
+const Operation<AttendParams>& PlainAttend();
+const Operation<AttendBackwardParams>& MmaAttendBackward();
+const Operation<AttendBackwardParams>& PlainAttendBackward();
+const Operation<FullLseParams>& PlainFullLse();
+
 }  // namespace suffice
