@@ -24,10 +24,10 @@ enable_language(CUDA)
 find_package(CUDAToolkit 12.4 REQUIRED)
 set(SUFFICE_HAVE_CUDA ON)
 
-# -std by hand: CMake 3.25 knows no C++20 for CUDA and leaves it out. A warning of ptxas is an error
-# everywhere: that wgmma was serialised, that registers were not reallocated.
+# CMake 3.25 has C++20 for CUDA, but not how nvcc is told.
+set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)
+set(CMAKE_CUDA20_EXTENSION_COMPILE_OPTION -std=c++20)
 set(suffice_cuda_flags
-    -std=c++20
     -lineinfo
     --expt-relaxed-constexpr
     -Xptxas=--warning-as-error
@@ -37,8 +37,10 @@ set(suffice_cuda_flags
 function(suffice_cuda_sources name architectures)
   add_library(suffice_${name} OBJECT ${ARGN})
   set_target_properties(suffice_${name} PROPERTIES CUDA_ARCHITECTURES "${architectures}")
-  target_include_directories(suffice_${name} PRIVATE ${PROJECT_SOURCE_DIR})
+  target_include_directories(
+    suffice_${name} PRIVATE ${PROJECT_SOURCE_DIR} $<TARGET_PROPERTY:fmt::fmt,INTERFACE_INCLUDE_DIRECTORIES>)
   target_compile_options(suffice_${name} PRIVATE ${suffice_cuda_flags})
-  target_link_libraries(suffice_${name} PRIVATE fmt::fmt-header-only)
+  # fmt 9 takes nvcc for a compiler without constexpr functions.
+  target_compile_definitions(suffice_${name} PRIVATE FMT_USE_CONSTEXPR=1 FMT_CONSTEVAL=)
   target_sources(suffice_core PRIVATE $<TARGET_OBJECTS:suffice_${name}>)
 endfunction()

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a context of the CUDA backend keeps of its device, and how CUDA's errors become ours.
+// What a context of the CUDA backend keeps of its device.
 #pragma once
 
-#include <cuda_runtime_api.h>
-
 #include "kernels/backend.h"
+#include "kernels/cuda/launch.h"
 
 namespace suffice::cuda {
 
@@ -27,11 +26,5 @@ inline const DeviceState& StateOf(const Context& context) {
   return *static_cast<const DeviceState*>(context.state());
 }
 inline cudaStream_t StreamOf(const Context& context) { return StateOf(context).stream; }
-
-// Throws kDevice for memory that is not there, kFailed for everything else: a device fault.
-void Check(cudaError_t status, const char* what);
-
-// After a launch: what could not be launched, or an earlier fault.
-inline void CheckLaunch(const char* kernel) { Check(cudaGetLastError(), kernel); }
 
 }  // namespace suffice::cuda

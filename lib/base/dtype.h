@@ -35,12 +35,13 @@ struct BFloat16 {
 };
 static_assert(sizeof(BFloat16) == 2);
 
-inline float ToFloat(BFloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
-inline float ToFloat(float x) { return x; }
+constexpr float ToFloat(BFloat16 x) { return std::bit_cast<float>(uint32_t{x.bits} << 16); }
+constexpr float ToFloat(float x) { return x; }
 
 // Rounds to nearest even; an fp32-subnormal input becomes zero of its sign (as vcvtneps2bf16 does);
 // every NaN becomes the quiet 0x7FC0. Used for each tensor that is stored or compared bit for bit.
-inline BFloat16 ToBFloat16(float x) {
+// constexpr: device code calls these too.
+constexpr BFloat16 ToBFloat16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);
   const uint32_t magnitude = bits & 0x7FFFFFFFu;
   if (magnitude > 0x7F800000u) return {0x7FC0};
