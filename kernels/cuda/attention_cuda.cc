@@ -5,6 +5,7 @@
 
 #include "kernels/attention_check.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/select/select_cuda.h"
 
 namespace suffice {
 namespace cuda {
@@ -52,6 +53,6 @@ constexpr Operation<Params> Dispatched() {
 }  // namespace
 }  // namespace cuda
 
-void AddAttentionCuda(Backend&) {}
+void AddAttentionCuda(Backend& table) { cuda::AddSelect(table); }
 
 }  // namespace suffice
