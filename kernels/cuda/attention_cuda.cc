@@ -6,6 +6,7 @@
 #include "kernels/attention_check.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/hopper/attend_hopper.h"
+#include "kernels/cuda/select/select_cuda.h"
 
 namespace suffice {
 namespace cuda {
@@ -73,6 +74,7 @@ constexpr Operation<Params> Dispatched() {
 void AddAttentionCuda(Backend& table) {
   table.attend = cuda::Dispatched<AttendParams>();
   table.attend_backward = cuda::Dispatched<AttendBackwardParams>();
+  cuda::AddSelect(table);
   table.full_lse = cuda::Dispatched<FullLseParams>();
 }
 

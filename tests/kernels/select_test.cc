@@ -28,6 +28,8 @@ struct SelectCase {
   int64_t batch = 1, heads = 2;
   std::vector<int32_t> settings;
   std::vector<uint8_t> given;
+  bool transposed = false;   // the scores are (B, T_q, H, T_k) in memory
+  bool keeps_scores = true;  // else there is no such operand, nor a NaN flag
   int64_t t_q() const { return BlockCount(p.n_q, p.block.q); }
   int64_t t_k() const { return BlockCount(p.n_k, p.block.k); }
   int64_t blocks() const { return batch * heads * t_q() * t_k(); }
@@ -47,9 +49,12 @@ Selection RunSelect(Context& context, const SelectCase& c, const std::vector<flo
   };
   SelectParams p = c.p;
   const Shape all = {c.batch, c.heads, c.t_q(), c.t_k()};
-  const Tensor score = tensor(
-      scores.empty() ? std::vector<float>(static_cast<size_t>(c.blocks()), kNan) : scores, all);
-  p.scores = score;
+  const Shape other = {c.batch, c.t_q(), c.heads, c.t_k()};
+  const Tensor score =
+      tensor(scores.empty() ? std::vector<float>(static_cast<size_t>(c.blocks()), kNan) : scores,
+             c.transposed ? other : all);
+  const Tensor score_view = c.transposed ? score.Transpose(1, 2) : score;
+  if (c.keeps_scores) p.scores = score_view;
   if (!q.empty()) p.q_pooled = q;
   if (!k.empty()) p.k_pooled = k;
   Tensor given, settings;
@@ -65,11 +70,18 @@ Selection RunSelect(Context& context, const SelectCase& c, const std::vector<flo
   const Tensor nan = tensor(std::vector<int32_t>{-1}, {1});
   p.rows = {row_ptr, row_ids};
   p.columns = {column_ptr, column_ids};
-  p.nan_flag = nan;
+  if (c.keeps_scores) p.nan_flag = nan;
   context.Run(p);
   return {ToVector<int64_t>(row_ptr),  ToVector<int64_t>(column_ptr),
           ToVector<uint16_t>(row_ids), ToVector<uint16_t>(column_ids),
           ToVector<float>(score),      ToVector<int32_t>(nan)[0]};
+}
+
+Tensor Pooled(Context& context, const Shape& shape, uint32_t stream) {
+  HostArray array(DType::kF32, shape);
+  uint64_t i = 0;
+  for (float& x : array.values<float>()) x = NormalAt(kSeed, stream, i++);
+  return Tensor::FromHost(context, array);
 }
 
 // The transpose of the row lists of `rows` x `columns` blocks a head, the slow way.
@@ -210,15 +222,9 @@ TEST_P(SelectTest, ScoresAreTheScaledProductsOfThePooledBlocks) {
   c.p.scale = 0.25f;
   c.p.setting = {30'000, 200'000};
   const int64_t dim = 40;
-  const auto pooled = [&](Context& context, int64_t heads, int64_t blocks, uint32_t stream) {
-    HostArray array(DType::kF32, {c.batch, heads, blocks, dim});
-    uint64_t i = 0;
-    for (float& x : array.values<float>()) x = NormalAt(kSeed, stream, i++);
-    return Tensor::FromHost(context, array);
-  };
   const auto run = [&](Context& context) {
-    return RunSelect(context, c, {}, pooled(context, c.heads, c.t_q(), 7),
-                     pooled(context, 2, c.t_k(), 8));
+    return RunSelect(context, c, {}, Pooled(context, {c.batch, c.heads, c.t_q(), dim}, 7),
+                     Pooled(context, {c.batch, 2, c.t_k(), dim}, 8));
   };
   const Selection expected = run(reference_);
   const Selection result = run(context_);
@@ -229,6 +235,141 @@ TEST_P(SelectTest, ScoresAreTheScaledProductsOfThePooledBlocks) {
   const Selection again = run(five);
   ExpectSame(again, result);
   EXPECT_EQ(again.scores, result.scores);
+}
+
+TEST_P(SelectTest, KeepsTheReferencesBlocksOfLongRows) {
+  for (const int64_t t_k : {250, 300, 700, 1182, 2500, 5000}) {
+    for (const Scores kind : {Scores::kNormal, Scores::kSpread, Scores::kFewValues,
+                              Scores::kSpecial, Scores::kAllNan}) {
+      for (const SelectRule rule : {SelectRule::kHybrid, SelectRule::kTopK, SelectRule::kTopP,
+                                    SelectRule::kMask, SelectRule::kAll}) {
+        for (const bool causal : {false, true}) {
+          SelectCase c;
+          c.p.n_q = 200;  // two rows
+          c.p.n_k = t_k * 64 - 5;
+          c.p.block = {100, 64};
+          c.p.mask.causal = causal;
+          c.p.rule = rule;
+          c.p.window = 70;
+          c.settings = {30'000, 200'000, 600'000, 999'999};
+          c.transposed = causal;
+          if (rule == SelectRule::kMask) {
+            for (int64_t i = 0; i < c.blocks(); ++i) {
+              c.given.push_back(static_cast<uint8_t>(i % 7 == 0 || i % 3000 < 900));
+            }
+          }
+          const std::vector<float> scores = MakeScores(kind, c.blocks());
+          const Selection expected = RunSelect(reference_, c, scores);
+          const Selection result = RunSelect(context_, c, scores);
+          ExpectSame(result, expected);
+          if (kind != Scores::kNormal) continue;
+          EXPECT_EQ(result.scores, expected.scores);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(SelectTest, ListsManyRowsTheSameWayEveryTime) {
+  SelectCase c;
+  c.batch = 2;
+  c.heads = 12;
+  c.p.n_q = 64'000;  // 24,000 rows of 33 blocks
+  c.p.n_k = 33 * 64;
+  c.p.block = {64, 64};
+  c.p.setting = {100'000, 100'000};
+  const std::vector<float> scores = MakeScores(Scores::kNormal, c.blocks());
+  const Selection expected = RunSelect(reference_, c, scores);
+  for (int run = 0; run < 3; ++run) ExpectSame(RunSelect(context_, c, scores), expected);
+}
+
+TEST_P(SelectTest, ListsColumnsAndRowsThatHoldNothing) {
+  SelectCase c;
+  c.batch = 2;
+  c.p.n_q = 5000;  // 40 x 79 blocks
+  c.p.n_k = 5000;
+  c.p.rule = SelectRule::kMask;
+  for (int64_t i = 0; i < c.blocks(); ++i) {
+    const int64_t row = i / c.t_k(), column = i % c.t_k();
+    c.given.push_back(row % 5 == 3 || row < 33 || column % 4 != 1 || column > 64 ? 0 : 200);
+  }
+  const std::vector<float> scores = MakeScores(Scores::kNormal, c.blocks());
+  const Selection result = RunSelect(context_, c, scores);
+  ExpectSame(result, RunSelect(reference_, c, scores));
+  ExpectTransposed(result, c.batch * c.heads, c.t_q(), c.t_k());
+  c.given.assign(c.given.size(), 0);
+  ExpectSame(RunSelect(context_, c, scores), RunSelect(reference_, c, scores));
+}
+
+TEST_P(SelectTest, ScoresOfAnyHeadDimension) {
+  for (const int64_t dim : {5, 64, 100, 128, 200, 256}) {
+    for (const bool causal : {false, true}) {
+      SelectCase c;
+      c.heads = 6;
+      c.p.n_q = 150 * 32;
+      c.p.n_k = 203 * 32;
+      c.p.block = {32, 32};
+      c.p.mask.causal = causal;
+      c.p.scale = 1.0f / std::sqrt(static_cast<float>(dim));
+      c.p.setting = {50'000, 100'000};
+      c.transposed = causal;
+      // The second one begins off any alignment where its rows have an odd length.
+      const auto run = [&](Context& context) {
+        const Tensor q = Pooled(context, {1, 7, c.t_q(), dim}, 7);
+        const Tensor k = Pooled(context, {1, 3, c.t_k() + 1, dim}, 8);
+        return RunSelect(context, c, {}, q.Slice(1, 1, 7), k.Slice(2, 1, c.t_k() + 1));
+      };
+      const Selection expected = run(reference_);
+      const Selection result = run(context_);
+      EXPECT_LE(RelativeL2(result.scores, expected.scores), 5e-7) << dim;
+      ExpectSame(result, RunSelect(reference_, c, result.scores));
+      // Nobody has to ask for the scores.
+      c.keeps_scores = false;
+      Selection quiet = run(context_);
+      quiet.nan = result.nan;
+      ExpectSame(quiet, result);
+    }
+  }
+}
+
+TEST_P(SelectTest, ScoresOfExtremeBlocks) {
+  SelectCase c;
+  c.p.n_q = 20 * 64;
+  c.p.n_k = 40 * 64;
+  c.p.block = {64, 64};
+  c.p.scale = 0.125f;
+  c.p.rule = SelectRule::kTopK;
+  const int64_t dim = 24;
+  // Factors of blocks: what fp16 has no range for, zeros, and one infinite value.
+  const auto q_factor = [](int64_t i) {
+    return i == 3 ? 1e25f : i == 4 ? 1e-25f : i == 5 ? 0.f : 1.f;
+  };
+  const auto k_factor = [](int64_t j) { return j == 7 ? 1e12f : j == 8 ? 1e-30f : 1.0f; };
+  const auto run = [&](Context& context) {
+    HostArray q(DType::kF32, {1, 2, c.t_q(), dim}), k(DType::kF32, {1, 1, c.t_k(), dim});
+    for (size_t n = 0; n < q.values<float>().size(); ++n) {
+      q.values<float>()[n] =
+          q_factor(static_cast<int64_t>(n) / dim % c.t_q()) * NormalAt(kSeed, 20, n);
+    }
+    for (size_t n = 0; n < k.values<float>().size(); ++n) {
+      k.values<float>()[n] = k_factor(static_cast<int64_t>(n) / dim) * NormalAt(kSeed, 21, n);
+    }
+    q.values<float>()[11 * 24 + 5] = kInf;
+    return RunSelect(context, c, {}, Tensor::FromHost(context, q), Tensor::FromHost(context, k));
+  };
+  const Selection expected = run(reference_);
+  const Selection result = run(context_);
+  EXPECT_EQ(result.nan, 0);
+  for (int64_t n = 0; n < c.blocks(); ++n) {
+    const float found = result.scores[static_cast<size_t>(n)];
+    const float wanted = expected.scores[static_cast<size_t>(n)];
+    const float factor = q_factor(n / c.t_k() % c.t_q()) * k_factor(n % c.t_k());
+    if (std::isinf(wanted)) {
+      EXPECT_EQ(found, wanted);
+    } else {
+      EXPECT_NEAR(found, wanted, 1e-5f * factor) << n;
+    }
+  }
 }
 
 TEST_P(SelectTest, PoolsToTheReferencesBits) {

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: Apache-2.0
+// The choice of a row's blocks: a warp or a CTA a row, scores in registers, no sort. A row becomes
+// one bit a block and a count; lists.cu makes lists of them.
+//
+// The largest score and all weights are made first. The search for the cut (cut.h) begins at the
+// smallest of the lanes' own largest scores: some of the largest 32 to 128 or so of a row, which is
+// where most settings cut. Once few scores are undecided they are put together, four a lane, and
+// the rest of the search looks at these alone.
+#include <cmath>
+
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/select/group.h"
+#include "kernels/cuda/select/held_row.h"
+#include "kernels/cuda/select/rows.h"
+
+namespace suffice::cuda {
+namespace {
+
+constexpr int kRowWarps = 4;        // of a CTA whose warps have a row each
+constexpr int kWideItems = 32;      // of a row that four warps share
+constexpr int kLongWarps = 8;       // of a row that is not held
+constexpr int kUndecidedItems = 4;  // a lane
+constexpr int kUndecided = 32 * kUndecidedItems;
+
+struct Undecided {
+  float score;
+  uint32_t weight;
+};
+
+template <int kWarps>
+struct RowMemory {
+  GroupMemory<kWarps> group;
+  Undecided undecided[kUndecided];
+};
+
+struct Choice {
+  Cut cut;
+  bool cut_in_nan = false;  // every score that is not NaN is kept, and cut.ties of the others
+  bool any_nan = false;
+};
+
+// Ends the search among the undecided scores; every warp on its own, with the same result.
+template <bool kMass>
+__device__ void Finish(Bracket& bracket, const Undecided* undecided) {
+  const Tally above = bracket.at_high();
+  const int count = static_cast<int>(bracket.inside());
+  Undecided mine[kUndecidedItems];
+#pragma unroll
+  for (int n = 0; n < kUndecidedItems; ++n) {
+    const int at = 32 * n + LaneId();
+    mine[n] = at < count ? undecided[at] : Undecided{__builtin_nanf(""), 0};
+  }
+  while (!bracket.done()) {
+    const float pivot = bracket.pivot();
+    Tally tally;
+#pragma unroll
+    for (int n = 0; n < kUndecidedItems; ++n) {
+      if (mine[n].score >= pivot) {
+        ++tally.count;
+        tally.mass += mine[n].weight;
+      }
+    }
+    tally = WarpSum<kMass>(tally);
+    bracket.Narrow({above.count + tally.count, above.mass + tally.mass});
+  }
+}
+
+// The cut of a row of `allowed` > 0 scores.
+template <class Row, int kWarps>
+__device__ Choice Choose(Row& row, RowMemory<kWarps>& memory, SelectRule rule,
+                         SelectSetting setting, int allowed) {
+  constexpr bool kMass = Row::kHasWeights;
+  Group<kWarps> group(memory.group);
+  float lane_max = -INFINITY;
+  float valid = 0.0f;  // counted in fp32, exactly: an addition that does not wait for comparisons
+  row.Each([&](int, float score, uint32_t) {
+    lane_max = fmaxf(lane_max, score);
+    if (score >= -INFINITY) valid += 1.0f;
+  });
+  uint32_t max_key = OrderKey(lane_max);
+  uint32_t pivot_key = valid > 0.0f ? max_key : ~0u;
+  group.Extremes(max_key, pivot_key);
+  const float max = ScoreOfKey(max_key);
+  const Tally all = group.template Sum<kMass>({static_cast<uint32_t>(valid), row.Weigh(max)});
+  const Tally goal = GoalOf(rule, setting, allowed, all.mass);
+  Choice choice;
+  choice.any_nan = static_cast<int>(all.count) < allowed;
+  if (all.count < goal.count) {
+    choice.cut_in_nan = true;
+    choice.cut = {-INFINITY, static_cast<int>(goal.count - all.count)};
+    return choice;
+  }
+
+  Bracket bracket(goal, all, max, ScoreOfKey(pivot_key));
+  float lane_low = valid, lane_high = 0.0f;  // this lane's scores from the bracket's ends on
+  while (!bracket.done() && bracket.inside() > kUndecided) {
+    const float pivot = bracket.pivot();
+    float count = 0.0f;
+    uint64_t mass = 0;
+    row.Each([&](int, float score, uint32_t weight) {
+      if (score >= pivot) {
+        count += 1.0f;
+        if constexpr (kMass) mass += weight;
+      }
+    });
+    const bool low =
+        bracket.Narrow(group.template Sum<kMass>({static_cast<uint32_t>(count), mass}));
+    lane_low = low ? count : lane_low;
+    lane_high = low ? lane_high : count;
+  }
+  if (!bracket.done()) {
+    uint32_t slot = group.Before(static_cast<uint32_t>(lane_low - lane_high));
+    const float low = bracket.low(), high = bracket.high();
+    row.Each([&](int, float score, uint32_t weight) {
+      if (score >= low && !(score >= high)) memory.undecided[slot++] = {score, weight};
+    });
+    group.Sync();
+    Finish<kMass>(bracket, memory.undecided);
+  }
+  choice.cut = bracket.cut();
+  return choice;
+}
+
+// Where a row is, and what is known of it beforehand.
+struct Place {
+  int row, b, h, i;
+  int allowed;
+  BlockSpan window;
+
+  __device__ Place(const RowArgs& a, int at) : row(at) {
+    const int head = row / a.geometry.t_q;
+    i = row - head * a.geometry.t_q;
+    b = head / a.heads;
+    h = head - b * a.heads;
+    allowed = a.geometry.AllowedBlocks(i);
+    window = a.geometry.Window(i);
+  }
+
+  // Writes word `index` of the row and returns the number of its blocks.
+  __device__ uint32_t Put(const RowArgs& a, int words, int index, uint32_t word) const {
+    const int first = 32 * index;
+    word |= SpanBits(a.geometry.pinned, first) | SpanBits(window, first);
+    word &= SpanBits({0, allowed}, first);
+    a.words[int64_t{row} * words + index] = word;
+    return static_cast<uint32_t>(__popc(word));
+  }
+};
+
+__device__ inline int WordCount(const RowArgs& a) { return (a.geometry.t_k + 31) / 32; }
+
+// What every kernel here does beside its rows.
+__device__ void Clear(const RowArgs& a) {
+  const int64_t threads = int64_t{gridDim.x} * blockDim.x;
+  for (int64_t n = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; n < a.clear_count;
+       n += threads) {
+    a.clear[n] = 0;
+  }
+}
+__device__ void Fill(const RowArgs& a, float* scores, int allowed, int thread, int threads) {
+  if (!a.fill) return;
+  for (int j = allowed + thread; j < a.geometry.t_k; j += threads) scores[j] = -INFINITY;
+}
+
+// kItems = 0: a LongRow.
+template <int kItems, int kWarps, bool kWeighs>
+__global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
+    SelectRows(const __grid_constant__ RowArgs a) {
+  constexpr int kGroups = kWarps == 1 ? kRowWarps : 1;
+  __shared__ RowMemory<kWarps> memories[kGroups];
+  Clear(a);
+  const int member = kWarps == 1 ? WarpId() : 0;
+  const int at = a.first_row + static_cast<int>(blockIdx.x) * kGroups + member;
+  if (at >= a.end_row) return;  // the whole group
+  const Place place(a, at);
+  RowMemory<kWarps>& memory = memories[member];
+  Group<kWarps> group(memory.group);
+  const int lane = LaneId(), warp = group.warp();
+  const int words = WordCount(a);
+  const int warp_words = kItems > 0 ? kItems : (words + kWarps - 1) / kWarps;
+  float* const scores = a.scores.At(place.b, place.h, place.i);
+  Fill(a, scores, place.allowed, warp * 32 + lane, kWarps * 32);
+
+  SelectSetting setting = a.setting;
+  if (a.settings != nullptr) {
+    setting = Clamped({a.settings[2 * place.h], a.settings[2 * place.h + 1]});
+  }
+  const int first = warp * warp_words * 32;
+  const int count = min(max(place.allowed - first, 0), warp_words * 32);
+  auto row = [&] {
+    if constexpr (kItems > 0) {
+      return HeldRow<kItems, kWeighs>(scores + first, count, lane);
+    } else {
+      return LongRow<kWeighs>(scores + first, count, warp_words, lane);
+    }
+  }();
+  Choice choice;
+  uint32_t kept = 0;
+  const auto put = [&](int n, uint32_t word) {
+    const int index = 32 * n + lane;
+    if (index < warp_words && warp * warp_words + index < words) {
+      kept += place.Put(a, words, warp * warp_words + index, word);
+    }
+  };
+  if (place.allowed > 0) {
+    choice = Choose<decltype(row), kWarps>(row, memory, a.rule, setting, place.allowed);
+  } else {
+    choice.cut = {__builtin_nanf(""), -1};
+  }
+  const Cut cut = choice.cut;
+  if (cut.ties < 0) {
+    row.Words(
+        lane, [&](int, float s) { return __ballot_sync(kAllLanes, s >= cut.threshold); }, put);
+  } else {
+    // The first of the blocks at the cut, in ascending order.
+    const auto at_cut = [&](int i, float s) {
+      const bool equal = choice.cut_in_nan ? !(s == s) : s == cut.threshold;
+      return __ballot_sync(kAllLanes, equal && 32 * i + lane < count);
+    };
+    uint32_t ties = 0;
+    row.Each(
+        [&](int i, float s, uint32_t) { ties += static_cast<uint32_t>(__popc(at_cut(i, s))); });
+    int left = cut.ties - static_cast<int>(group.BeforeWarp(ties));
+    row.Words(
+        lane,
+        [&](int i, float s) {
+          const uint32_t equal = at_cut(i, s);
+          const bool above = choice.cut_in_nan ? s == s : s > cut.threshold;
+          const bool first_ones = __popc(equal & ((1u << lane) - 1)) < left;
+          left -= __popc(equal);
+          return __ballot_sync(kAllLanes, above || ((equal >> lane & 1) != 0 && first_ones));
+        },
+        put);
+  }
+  kept = group.template Sum<false>({kept, 0}).count;
+  if (warp == 0 && lane == 0) a.counts[place.row] = kept | (choice.any_nan ? kNanBit : 0u);
+}
+
+// Rules that look at no score: a given mask, and every allowed block. A warp a row.
+__global__ void __launch_bounds__(32 * kRowWarps) MarkRows(const __grid_constant__ RowArgs a) {
+  Clear(a);
+  const int at = a.first_row + static_cast<int>(blockIdx.x) * kRowWarps + WarpId();
+  if (at >= a.end_row) return;
+  const Place place(a, at);
+  const int lane = LaneId(), words = WordCount(a);
+  float* scores = nullptr;
+  if (a.scores.data != nullptr) {
+    scores = a.scores.At(place.b, place.h, place.i);
+    Fill(a, scores, place.allowed, lane, 32);
+  }
+  const uint8_t* given = nullptr;
+  if (a.rule == SelectRule::kMask) {
+    given = a.given + place.b * a.given_batch + place.h * a.given_head + place.i * a.given_row;
+  }
+  bool nan = false;
+  uint32_t kept = 0;
+  for (int first = 0; first < words; first += 32) {
+    uint32_t mine = 0;
+    for (int n = 0; n < min(32, words - first); ++n) {
+      const int j = 32 * (first + n) + lane;
+      const bool allowed = j < place.allowed;
+      if (scores != nullptr && allowed) nan = nan || isnan(scores[j]);
+      const bool keep = allowed && (given == nullptr || given[j] != 0);
+      const uint32_t word = __ballot_sync(kAllLanes, keep);
+      if (lane == n) mine = word;
+    }
+    if (first + lane < words) kept += place.Put(a, words, first + lane, mine);
+  }
+  kept = __reduce_add_sync(kAllLanes, kept);
+  nan = __any_sync(kAllLanes, nan);
+  if (lane == 0) a.counts[place.row] = kept | (nan ? kNanBit : 0u);
+}
+
+template <int kItems, int kWarps>
+void Launch(const RowArgs& a, unsigned rows, cudaStream_t stream) {
+  constexpr unsigned kGroups = kWarps == 1 ? kRowWarps : 1;
+  constexpr unsigned kThreads = 32 * kWarps * kGroups;
+  const unsigned grid = (rows + kGroups - 1) / kGroups;
+  if (a.rule == SelectRule::kTopK) {
+    SelectRows<kItems, kWarps, false><<<grid, kThreads, 0, stream>>>(a);
+  } else {
+    SelectRows<kItems, kWarps, true><<<grid, kThreads, 0, stream>>>(a);
+  }
+}
+
+}  // namespace
+
+void LaunchSelectRows(const RowArgs& a, cudaStream_t stream) {
+  // One at least: it clears.
+  const unsigned rows =
+      a.end_row > a.first_row ? static_cast<unsigned>(a.end_row - a.first_row) : 1;
+  const int t_k = a.geometry.t_k;
+  if (a.rule == SelectRule::kMask || a.rule == SelectRule::kAll) {
+    MarkRows<<<(rows + kRowWarps - 1) / kRowWarps, 32 * kRowWarps, 0, stream>>>(a);
+  } else if (t_k <= 32 * 8) {
+    Launch<8, 1>(a, rows, stream);
+  } else if (t_k <= 32 * 16) {
+    Launch<16, 1>(a, rows, stream);
+  } else if (t_k <= 32 * 24) {
+    Launch<24, 1>(a, rows, stream);
+  } else if (t_k <= 32 * 40) {
+    Launch<40, 1>(a, rows, stream);
+  } else if (t_k <= 32 * 4 * kWideItems) {
+    Launch<kWideItems, 4>(a, rows, stream);
+  } else {
+    Launch<0, kLongWarps>(a, rows, stream);
+  }
+  CheckLaunch("select: rows");
+}
+
+}  // namespace suffice::cuda
