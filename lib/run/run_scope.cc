@@ -112,8 +112,11 @@ bool RunScope::Begin(const Plan& plan) {
   if (plan.memory_bytes > 0) {
     cost += fmt::format("{}at most {}", cost.empty() ? "" : ", ", Bytes(plan.memory_bytes));
   }
-  if (info.uses_backend)
+  if (info.uses_backend) {
     cost += fmt::format("{}on {}", cost.empty() ? "" : ", ", context().Describe());
+    // `auto` did not take what it prefers: say why, once.
+    if (!context().passed_over().empty()) cost += fmt::format(" ({})", context().passed_over());
+  }
   if (!cost.empty()) lines.push_back(cost);
   for (const Argument& argument : info.arguments) {
     if (argument.kind != ArgumentKind::kOutput) continue;

@@ -331,6 +331,12 @@ std::vector<Target> AvailableTargets() {
   for (const Backend* backend : Backends()) {
     const std::string name = backend->name;
     if (name == "ref" || name == "fake" || backend->unavailable(0)) continue;
+    if (name == "cuda") {
+      targets.push_back({name, "sm_80"});
+      if (Context({.backend = name}).Describe() == "cuda sm_90a")
+        targets.push_back({name, "sm_90a"});
+      continue;
+    }
     if (name != "cpu") {
       targets.push_back({name});
       continue;

@@ -66,16 +66,18 @@ const std::vector<SharedOption>& SharedOptions() {
        [](Options& o, const std::string& v) {
          o.seed = Number<int64_t>("--seed", v, 0, INT64_MAX, "an integer from 0");
        }},
-      {"--backend", "NAME", "auto, cpu or ref (auto)", "Computation", backend,
+      {"--backend", "NAME", "auto, cuda, cpu or ref (auto)", "Computation", backend,
        [](Options& o, const std::string& v) { o.context.backend = v; }},
-      {"--isa", "NAME", "of the CPU: auto, portable, avx2, avx512 or avx512bf16 (auto)",
+      {"--isa", "NAME",
+       "cpu: auto, portable, avx2, avx512 or avx512bf16; cuda: auto, sm_80 or sm_90a (auto)",
        "Computation", backend, [](Options& o, const std::string& v) { o.context.isa = v; }},
       {"--threads", "N", "threads; 0 is one per core this process may use (0)", "Computation",
        backend,
        [](Options& o, const std::string& v) {
          o.context.threads = Number<int>("--threads", v, 0, 4096, "an integer from 0 to 4096");
        }},
-      {"--device", "N", "which device of the backend (0)", "Computation", backend,
+      {"--device", "N", "which device of the backend, such as which GPU (0)", "Computation",
+       backend,
        [](Options& o, const std::string& v) {
          o.context.device = Number<int>("--device", v, 0, 1023, "an integer from 0");
        }},
