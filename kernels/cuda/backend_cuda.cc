@@ -5,6 +5,7 @@
 
 #include "kernels/cuda/attention_cuda.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/model_ops_cuda.h"
 
 namespace suffice {
 namespace cuda {
@@ -151,6 +152,7 @@ const Backend& CudaBackend() {
     table.free_pinned = &cuda::FreePinned;
     table.synchronize = &cuda::Synchronize;
     AddAttentionCuda(table);
+    AddModelOpsCuda(table);
     return table;
   }();
   return backend;
