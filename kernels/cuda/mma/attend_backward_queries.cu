@@ -8,6 +8,11 @@
 namespace suffice::cuda::mma {
 namespace {
 
+__device__ void Copy(const uint32_t (&from)[4], uint32_t (&to)[4]) {
+#pragma unroll
+  for (int i = 0; i < 4; ++i) to[i] = from[i];
+}
+
 template <int kDim>
 __global__ void __launch_bounds__(kThreads, 2) DqKernel(const BackwardArgs p) {
   constexpr int kBytes = Tile<kDim>::Bytes(kTokens);
@@ -44,11 +49,11 @@ __global__ void __launch_bounds__(kThreads, 2) DqKernel(const BackwardArgs p) {
   WaitForCopies<1>();
   __syncthreads();
   const int row = 16 * Warp();  // of this warp, in the tile
-  uint32_t q[kDim / 16][1][4], d_o[kDim / 16][1][4];
+  uint32_t q[kDim / 16][4], d_o[kDim / 16][4];
 #pragma unroll
   for (int step = 0; step < kDim / 16; ++step) {
-    LoadLeft(k(1), row, step, q[step][0]);
-    LoadLeft(v(1), row, step, d_o[step][0]);
+    LoadLeft(k(1), row, step, q[step]);
+    LoadLeft(v(1), row, step, d_o[step]);
   }
   RowStats stats[2];
 #pragma unroll
@@ -64,10 +69,8 @@ __global__ void __launch_bounds__(kThreads, 2) DqKernel(const BackwardArgs p) {
     __syncthreads();  // these keys have arrived, and the ones before have been used
     if (n + 1 < tiles.end) copy_keys(next_key, stage ^ 1);
     Scores<1> s = {}, dp = {};
-#pragma unroll
-    for (int step = 0; step < kDim / 16; ++step) AddDotsStep(q[step], k(stage), step, s);
-#pragma unroll
-    for (int step = 0; step < kDim / 16; ++step) AddDotsStep(d_o[step], v(stage), step, dp);
+    AddDots([&](int step, uint32_t(&a)[1][4]) { Copy(q[step], a[0]); }, k(stage), s);
+    AddDots([&](int step, uint32_t(&a)[1][4]) { Copy(d_o[step], a[0]); }, v(stage), dp);
     if (first_key + kTokens - 1 > LastKey(scope, first_query)) {
       Mask<1>(scope, first_query + row, first_key, s);
     }

@@ -143,32 +143,37 @@ __device__ inline void LoadRight(Tile<kDim> tile, int row, int step, uint32_t (&
 template <int kM>
 using Scores = float[kM][kTokens / 8][4];
 
-// 16 columns of D of s += a b^T.
-template <int kM, int kDim>
-__device__ inline void AddDotsStep(const uint32_t (&a)[kM][4], Tile<kDim> b, int step,
-                                   Scores<kM>& s) {
+// s += a b^T, given left(step, a): 16 columns of the 16 kM rows of a. What comes next is loaded
+// before what is there is multiplied.
+template <int kM, int kDim, class Left>
+__device__ inline void AddDots(Left left, Tile<kDim> b, Scores<kM>& s) {
+  constexpr int kColumns = kTokens / 16;
+  uint32_t a[2][kM][4], right[2][4];
+  left(0, a[0]);
+  LoadRightTransposed(b, 0, 0, right[0]);
 #pragma unroll
-  for (int n = 0; n < kTokens / 16; ++n) {
-    uint32_t right[4];
-    LoadRightTransposed(b, 16 * n, step, right);
+  for (int i = 0; i < kDim / 16 * kColumns; ++i) {
+    const int step = i / kColumns, n = i % kColumns, next = i + 1;
+    if (n == 0 && step + 1 < kDim / 16) left(step + 1, a[(step + 1) % 2]);
+    if (next < kDim / 16 * kColumns) {
+      LoadRightTransposed(b, 16 * (next % kColumns), next / kColumns, right[next % 2]);
+    }
 #pragma unroll
     for (int m = 0; m < kM; ++m) {
-      MultiplyAdd(a[m], right[0], right[1], s[m][2 * n]);
-      MultiplyAdd(a[m], right[2], right[3], s[m][2 * n + 1]);
+      MultiplyAdd(a[step % 2][m], right[i % 2][0], right[i % 2][1], s[m][2 * n]);
+      MultiplyAdd(a[step % 2][m], right[i % 2][2], right[i % 2][3], s[m][2 * n + 1]);
     }
   }
 }
 
-// s += a b^T, a the 16 kM rows from `row` of a tile.
+// The same, a the rows from `row` of a tile.
 template <int kM, int kDim>
 __device__ inline void AddDots(Tile<kDim> a, int row, Tile<kDim> b, Scores<kM>& s) {
+  const auto left = [&](int step, uint32_t(&to)[kM][4]) {
 #pragma unroll
-  for (int step = 0; step < kDim / 16; ++step) {
-    uint32_t left[kM][4];
-#pragma unroll
-    for (int m = 0; m < kM; ++m) LoadLeft(a, row + 16 * m, step, left[m]);
-    AddDotsStep(left, b, step, s);
-  }
+    for (int m = 0; m < kM; ++m) LoadLeft(a, row + 16 * m, step, to[m]);
+  };
+  AddDots(left, b, s);
 }
 
 // -inf for the keys that a query must not see.
@@ -194,25 +199,25 @@ __device__ inline void Mask(const Scope& scope, int first_query, int first_key, 
 template <int kM, int kDim>
 __device__ inline void AddProduct(const Scores<kM>& p, Tile<kDim> b,
                                   float (&sum)[kM][kDim / 8][4]) {
+  constexpr int kColumns = kDim / 16;
+  uint32_t left[kM][4], right[2][4];
+  LoadRight(b, 0, 0, right[0]);
 #pragma unroll
-  for (int i = 0; i < kTokens / 16; ++i) {
-    uint32_t left[kM][4];
-#pragma unroll
-    for (int m = 0; m < kM; ++m) {
-      left[m][0] = RoundPair(p[m][2 * i][0], p[m][2 * i][1]);
-      left[m][1] = RoundPair(p[m][2 * i][2], p[m][2 * i][3]);
-      left[m][2] = RoundPair(p[m][2 * i + 1][0], p[m][2 * i + 1][1]);
-      left[m][3] = RoundPair(p[m][2 * i + 1][2], p[m][2 * i + 1][3]);
+  for (int i = 0; i < kTokens / 16 * kColumns; ++i) {
+    const int step = i / kColumns, n = i % kColumns, next = i + 1;
+    if (next < kTokens / 16 * kColumns) {
+      LoadRight(b, 16 * (next / kColumns), next % kColumns, right[next % 2]);
     }
 #pragma unroll
-    for (int n = 0; n < kDim / 16; ++n) {
-      uint32_t right[4];
-      LoadRight(b, 16 * i, n, right);
-#pragma unroll
-      for (int m = 0; m < kM; ++m) {
-        MultiplyAdd(left[m], right[0], right[1], sum[m][2 * n]);
-        MultiplyAdd(left[m], right[2], right[3], sum[m][2 * n + 1]);
+    for (int m = 0; m < kM; ++m) {
+      if (n == 0) {
+        left[m][0] = RoundPair(p[m][2 * step][0], p[m][2 * step][1]);
+        left[m][1] = RoundPair(p[m][2 * step][2], p[m][2 * step][3]);
+        left[m][2] = RoundPair(p[m][2 * step + 1][0], p[m][2 * step + 1][1]);
+        left[m][3] = RoundPair(p[m][2 * step + 1][2], p[m][2 * step + 1][3]);
       }
+      MultiplyAdd(left[m], right[i % 2][0], right[i % 2][1], sum[m][2 * n]);
+      MultiplyAdd(left[m], right[i % 2][2], right[i % 2][3], sum[m][2 * n + 1]);
     }
   }
 }
