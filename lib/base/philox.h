@@ -7,13 +7,15 @@
 // Normal deviates come from the inverse distribution function, by Giles' single-precision
 // polynomial for erfinv ("Approximating the erfinv function", GPU Computing Gems, 2011) over a
 // logarithm that is a polynomial too. Every multiply-add is an explicit fma, so the bits are the
-// same everywhere.
+// same everywhere, on a GPU too.
 #pragma once
 
 #include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
+
+#include "lib/base/shared_inline.h"
 
 namespace suffice {
 
@@ -28,7 +30,8 @@ enum class Stream : uint32_t {
   kTest = 7
 };
 
-inline std::array<uint32_t, 4> Philox(uint64_t seed, uint32_t stream, uint64_t index) {
+SUFFICE_SHARED_INLINE std::array<uint32_t, 4> Philox(uint64_t seed, uint32_t stream,
+                                                     uint64_t index) {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32),
                                stream, 0};
   uint32_t k0 = static_cast<uint32_t>(seed);
@@ -45,12 +48,12 @@ inline std::array<uint32_t, 4> Philox(uint64_t seed, uint32_t stream, uint64_t i
 }
 
 // In (0, 1), a multiple of 2^-24 and never an end point.
-inline float UniformFromBits(uint32_t bits) {
+SUFFICE_SHARED_INLINE float UniformFromBits(uint32_t bits) {
   return static_cast<float>(2 * (bits >> 9) + 1) * 0x1p-24f;
 }
 
 // Natural logarithm of a normal positive x, relative error below 1e-6 away from 1.
-inline float StatedLog(float x) {
+SUFFICE_SHARED_INLINE float StatedLog(float x) {
   uint32_t bits = std::bit_cast<uint32_t>(x);
   int exponent = static_cast<int>(bits >> 23) - 126;
   float m = std::bit_cast<float>((bits & 0x007FFFFFu) | 0x3F000000u);  // in [0.5, 1)
@@ -78,7 +81,7 @@ inline float StatedLog(float x) {
 }
 
 // The standard normal deviate whose distribution function is u = UniformFromBits(bits).
-inline float NormalFromBits(uint32_t bits) {
+SUFFICE_SHARED_INLINE float NormalFromBits(uint32_t bits) {
   const float x =
       static_cast<float>(static_cast<int32_t>(2 * (bits >> 9) + 1) - (1 << 23)) * 0x1p-23f;
   const float w = -StatedLog((1.0f - x) * (1.0f + x));
@@ -110,10 +113,10 @@ inline float NormalFromBits(uint32_t bits) {
 }
 
 // Element `index` of the normal stream (seed, stream): four elements share one Philox block.
-inline float NormalAt(uint64_t seed, uint32_t stream, uint64_t index) {
+SUFFICE_SHARED_INLINE float NormalAt(uint64_t seed, uint32_t stream, uint64_t index) {
   return NormalFromBits(Philox(seed, stream, index >> 2)[index & 3]);
 }
-inline float UniformAt(uint64_t seed, uint32_t stream, uint64_t index) {
+SUFFICE_SHARED_INLINE float UniformAt(uint64_t seed, uint32_t stream, uint64_t index) {
   return UniformFromBits(Philox(seed, stream, index >> 2)[index & 3]);
 }
 
