@@ -2,6 +2,8 @@
 // What a context of the CUDA backend keeps of its device.
 #pragma once
 
+#include <memory>
+
 #include "kernels/backend.h"
 #include "kernels/cuda/launch.h"
 
@@ -14,12 +16,15 @@ enum class Path : uint8_t {
   kHopper,    // sm_90a: wgmma, TMA, mbarriers
 };
 
+class Matmuls;
+
 struct DeviceState {
   int index = 0;
   cudaStream_t stream = nullptr;
   int multiprocessors = 0;
   size_t l2_bytes = 0;
   Path path = Path::kPortable;
+  mutable std::shared_ptr<Matmuls> matmuls;  // made for the first product
 };
 
 inline const DeviceState& StateOf(const Context& context) {
