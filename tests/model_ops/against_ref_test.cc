@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every operation on every case: cpu (each instruction set of this machine) against ref, and the
-// same bits for any number of threads.
+// Every operation on every case: cpu (each instruction set of this machine) and cuda (where there
+// is a usable GPU) against ref, the same bits for any number of threads and from run to run.
 #include <gtest/gtest.h>
 
 #include "tests/model_ops/cases.h"
@@ -22,6 +22,31 @@ std::vector<HostArray> RunCase(const OpCase& op, const ContextOptions& options, 
   return rig.Buffers();
 }
 
+// Why tests of the cuda backend cannot run here; empty if they can.
+std::string WhyNoGpu() {
+  for (const Backend* backend : Backends()) {
+    if (std::string(backend->name) == "cuda") return backend->unavailable(0).value_or("");
+  }
+  return "this build has no cuda backend";
+}
+
+void ExpectClose(const std::vector<HostArray>& found, const std::vector<HostArray>& wanted,
+                 DType dtype, const std::string& what) {
+  ASSERT_EQ(found.size(), wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_LE(RelativeError(found[i], wanted[i]), Bound(dtype, wanted[i].dtype()))
+        << what << ", buffer " << i;
+  }
+}
+
+void ExpectSameBits(const std::vector<HostArray>& found, const std::vector<HostArray>& wanted,
+                    const std::string& what) {
+  ASSERT_EQ(found.size(), wanted.size());
+  for (size_t i = 0; i < wanted.size(); ++i) {
+    EXPECT_TRUE(SameBits(found[i], wanted[i])) << what << ", buffer " << i;
+  }
+}
+
 class ModelOps : public ::testing::TestWithParam<DType> {};
 
 TEST_P(ModelOps, CpuAgreesWithRef) {
@@ -29,13 +54,8 @@ TEST_P(ModelOps, CpuAgreesWithRef) {
     const std::vector<HostArray> wanted = RunCase(op, {.backend = "ref"}, GetParam());
     for (int isa = 0; isa <= static_cast<int>(BestCpuIsa()); ++isa) {
       const char* name = NameOf(static_cast<CpuIsa>(isa));
-      const std::vector<HostArray> found =
-          RunCase(op, {.backend = "cpu", .isa = name, .threads = 2}, GetParam());
-      ASSERT_EQ(found.size(), wanted.size());
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        EXPECT_LE(RelativeError(found[i], wanted[i]), Bound(GetParam(), wanted[i].dtype()))
-            << op.name << ", " << NameOf(GetParam()) << ", " << name << ", buffer " << i;
-      }
+      ExpectClose(RunCase(op, {.backend = "cpu", .isa = name, .threads = 2}, GetParam()), wanted,
+                  GetParam(), fmt::format("{}, {}, {}", op.name, NameOf(GetParam()), name));
     }
   }
 }
@@ -44,21 +64,49 @@ TEST_P(ModelOps, AnyNumberOfThreadsGivesTheSameBits) {
   for (const OpCase& op : OpCases()) {
     const std::vector<HostArray> wanted = RunCase(op, {.backend = "cpu", .threads = 1}, GetParam());
     for (const int threads : {2, 5}) {
-      const std::vector<HostArray> found =
-          RunCase(op, {.backend = "cpu", .threads = threads}, GetParam());
-      for (size_t i = 0; i < wanted.size(); ++i) {
-        EXPECT_TRUE(SameBits(found[i], wanted[i]))
-            << op.name << ", " << threads << " threads, buffer " << i;
-      }
+      ExpectSameBits(RunCase(op, {.backend = "cpu", .threads = threads}, GetParam()), wanted,
+                     fmt::format("{}, {} threads", op.name, threads));
     }
   }
 }
 
-TEST_P(ModelOps, NoiseIsTheSameBitsOnEveryBackend) {
+TEST_P(ModelOps, NoiseIsTheSameBitsOnTheCpu) {
   for (const OpCase& op : OpCases()) {
     if (op.name != "normal fill") continue;
-    EXPECT_TRUE(SameBits(RunCase(op, {.backend = "cpu"}, GetParam())[0],
-                         RunCase(op, {.backend = "ref"}, GetParam())[0]));
+    ExpectSameBits(RunCase(op, {.backend = "cpu"}, GetParam()),
+                   RunCase(op, {.backend = "ref"}, GetParam()), op.name);
+  }
+}
+
+TEST_P(ModelOps, CudaAgreesWithRef) {
+  if (const std::string reason = WhyNoGpu(); !reason.empty()) {
+    GTEST_SKIP() << "no usable GPU: " << reason;
+  }
+  for (const OpCase& op : OpCases()) {
+    ExpectClose(RunCase(op, {.backend = "cuda"}, GetParam()),
+                RunCase(op, {.backend = "ref"}, GetParam()), GetParam(),
+                fmt::format("{}, {}, cuda", op.name, NameOf(GetParam())));
+  }
+}
+
+TEST_P(ModelOps, CudaGivesTheSameBitsTwice) {
+  if (const std::string reason = WhyNoGpu(); !reason.empty()) {
+    GTEST_SKIP() << "no usable GPU: " << reason;
+  }
+  for (const OpCase& op : OpCases()) {
+    ExpectSameBits(RunCase(op, {.backend = "cuda"}, GetParam()),
+                   RunCase(op, {.backend = "cuda"}, GetParam()), op.name);
+  }
+}
+
+TEST_P(ModelOps, NoiseIsTheSameBitsOnTheGpu) {
+  if (const std::string reason = WhyNoGpu(); !reason.empty()) {
+    GTEST_SKIP() << "no usable GPU: " << reason;
+  }
+  for (const OpCase& op : OpCases()) {
+    if (op.name != "normal fill") continue;
+    ExpectSameBits(RunCase(op, {.backend = "cuda"}, GetParam()),
+                   RunCase(op, {.backend = "ref"}, GetParam()), op.name);
   }
 }
 

@@ -58,6 +58,73 @@ std::vector<OpCase> LinearCases() {
                                                   .accumulate = true});
                      }});
   }
+  // Of one type, rows of whole 16-byte pieces: what a GPU's library does by itself.
+  for (const Size s : {Size{136, 72, 64}, Size{40, 24, 1024}, Size{257, 136, 40}}) {
+    const std::string size = fmt::format("{}x{}x{}", s.m, s.n, s.k);
+    cases.push_back(
+        {"linear bias, bias gelu of one type " + size, [s](Rig& r) {
+           const View a = r.In({s.m, s.k}), b = r.In({s.n, s.k}).transpose(0, 1);
+           const View bias = r.In({s.n});
+           r.context.Run(
+               LinearParams{.a = a, .b = b, .bias = bias, .out = r.OutRows(s.m, s.n, r.dtype, 8)});
+           r.context.Run(LinearParams{.a = a,
+                                      .b = b,
+                                      .bias = bias,
+                                      .activation = Activation::kGeluTanh,
+                                      .pre_activation = r.OutRows(s.m, s.n, r.dtype, 8),
+                                      .out = r.Out({s.m, s.n})});
+           r.context.Run(LinearParams{
+               .a = a, .b = b, .activation = Activation::kGeluTanh, .out = r.Out({s.m, s.n})});
+         }});
+    cases.push_back({"linear residual and gates of one type " + size, [s](Rig& r) {
+                       const View a = r.InRows(s.m, s.k, 8), b = r.In({s.k, s.n});
+                       const View bias = r.In({s.n}), x = r.InOut({s.m, s.n}, r.dtype);
+                       const View gate = r.In({1, s.n}), residual = r.InRows(s.m, s.n, 8);
+                       r.context.Run(
+                           LinearParams{.a = a, .b = b, .bias = bias, .residual = x, .out = x});
+                       r.context.Run(LinearParams{.a = a,
+                                                  .b = b,
+                                                  .bias = bias,
+                                                  .gate = gate,
+                                                  .residual = residual,
+                                                  .out = r.Out({s.m, s.n})});
+                       r.context.Run(LinearParams{.a = a,
+                                                  .b = b,
+                                                  .bias = bias,
+                                                  .gate = gate,
+                                                  .residual = residual,
+                                                  .ungated = r.OutRows(s.m, s.n, r.dtype, 8),
+                                                  .out = r.Out({s.m, s.n})});
+                     }});
+    cases.push_back({"linear gradients of one type " + size, [s](Rig& r) {
+                       const View dy = r.InRows(s.m, s.n, 8), x = r.In({s.m, s.k});
+                       r.context.Run(LinearParams{.a = dy.transpose(0, 1),
+                                                  .b = x,
+                                                  .out = r.InOut({s.n, s.k}, kF32),
+                                                  .accumulate = true});
+                       r.context.Run(LinearParams{.a = dy,
+                                                  .b = r.In({s.n, s.k}),
+                                                  .out = r.InOut({s.m, s.k}, r.dtype),
+                                                  .accumulate = true});
+                     }});
+  }
+  cases.push_back({"linear, rows of pairs", [](Rig& r) {
+                     r.context.Run(LinearParams{.a = r.InRows(50, 34, 4),
+                                                .b = r.InRows(26, 34, 2).transpose(0, 1),
+                                                .bias = r.In({26}),
+                                                .out = r.OutRows(50, 26, r.dtype, 2)});
+                   }});
+  cases.push_back({"linear of all at once", [](Rig& r) {
+                     r.context.Run(LinearParams{.a = r.In({48, 32}),
+                                                .b = r.In({32, 40}),
+                                                .bias = r.In({40}),
+                                                .activation = Activation::kSilu,
+                                                .pre_activation = r.Out({48, 40}),
+                                                .gate = r.In({3, 40}),
+                                                .residual = r.InRows(48, 40, 8),
+                                                .ungated = r.Out({48, 40}),
+                                                .out = r.Out({48, 40})});
+                   }});
   cases.push_back({"linear over no terms", [](Rig& r) {
                      const View a = r.In({3, 1}), b = r.In({1, 4});
                      r.context.Run(LinearParams{.a = a.slice(1, 0, 0),
@@ -129,6 +196,38 @@ std::vector<OpCase> RowCases() {
                                                                 .accumulate_dx = true});
                      }});
   }
+  cases.push_back({"sums over many rows", [](Rig& r) {
+                     const int64_t m = 3000, n = 40;
+                     r.context.Run(SumRowsParams{.x = r.In({m, n}), .out = r.InOut({2, n}, kF32)});
+                     r.context.Run(GateBackwardParams{.h = r.In({m, n}),
+                                                      .dy = r.In({m, n}),
+                                                      .gate = r.In({1, n}),
+                                                      .dh = r.Out({m, n}),
+                                                      .d_gate = r.InOut({1, n}, kF32)});
+                   }});
+  // Rows that are short, long, and too long to be kept.
+  for (const int64_t n : {64, 200, 768, 1536, 5120, 16408}) {
+    cases.push_back({fmt::format("norm modulate and its backward, rows of {}", n), [=](Rig& r) {
+                       const int64_t m = n > 5000 ? 3 : 6;
+                       const View x = r.In({m, n}), dy = r.In({m, n});
+                       const View scale = r.In({3, n}, kF32);
+                       const View mean = r.Out({m}, kF32), rstd = r.Out({m}, kF32);
+                       r.context.Run(NormModulateParams{.x = x,
+                                                        .scale = scale,
+                                                        .shift = r.In({3, n}, kF32),
+                                                        .y = r.Out({m, n}),
+                                                        .mean = mean,
+                                                        .rstd = rstd});
+                       r.context.Run(NormModulateBackwardParams{.x = x,
+                                                                .scale = scale,
+                                                                .mean = mean,
+                                                                .rstd = rstd,
+                                                                .dy = dy,
+                                                                .dx = r.Out({m, n}),
+                                                                .d_scale = r.InOut({3, n}, kF32),
+                                                                .d_shift = r.InOut({3, n}, kF32)});
+                     }});
+  }
   cases.push_back(
       {"norm without affine", [](Rig& r) {
          const View x = r.In({9, 100});
@@ -186,6 +285,13 @@ std::vector<OpCase> QkCases() {
     }
   }
   cases.push_back({"qk of 130 tokens of 64", [](Rig& r) { QkRun(r, 1, 130, 2, 64, true, true); }});
+  cases.push_back({"qk of many heads", [](Rig& r) {
+                     QkRun(r, 1, 400, 3, 20, true, true);   // not aligned
+                     QkRun(r, 1, 6000, 12, 8, true, true);  // more than one turn of a grid
+                     QkRun(r, 1, 40, 2, 128, true, true);
+                     QkRun(r, 1, 40, 2, 256, true, true);
+                     QkRun(r, 1, 40, 2, 72, true, true);
+                   }});
   cases.push_back({"q alone", [](Rig& r) {
                      QkNormRopePoolParams p;
                      p.q.in = r.In({1, 5, 2, 6});
@@ -204,6 +310,13 @@ std::vector<OpCase> OtherCases() {
              EmbedParams{.table = r.InRows(5, 19), .ids = ids, .out = r.OutRows(6, 19, r.dtype)});
          r.context.Run(EmbedBackwardParams{
              .ids = ids, .d_out = r.InRows(6, 19), .d_table = r.InOut({5, 19}, kF32)});
+       }},
+      {"embed backward of many rows",
+       [](Rig& r) {
+         std::vector<int32_t> ids(150);
+         for (size_t i = 0; i < ids.size(); ++i) ids[i] = static_cast<int32_t>((i * i) % 7);
+         r.context.Run(EmbedBackwardParams{
+             .ids = r.Ids(ids), .d_out = r.In({150, 300}), .d_table = r.InOut({7, 300}, kF32)});
        }},
       {"time features",
        [](Rig& r) {
@@ -268,6 +381,10 @@ std::vector<OpCase> OtherCases() {
                                  .loss = r.Out({3}, kF32),
                                  .d_x = r.Out({3, 9001}),
                                  .weight = 0.7f});
+         r.context.Run(MseParams{.x = r.In({2, 40000}),
+                                 .y = r.In({2, 40000}),
+                                 .loss = r.Out({2}, kF32),
+                                 .d_x = r.Out({2, 40000})});
        }},
       {"sum of squares",
        [](Rig& r) {
@@ -278,6 +395,8 @@ std::vector<OpCase> OtherCases() {
       {"normal fill",
        [](Rig& r) {
          r.context.Run(NormalFillParams{.out = r.Out({9000}), .seed = 5, .stream = 2, .offset = 3});
+         r.context.Run(NormalFillParams{
+             .out = r.Out({9001}), .seed = 6, .stream = 1, .offset = uint64_t{1} << 40});
        }},
       {"fill",
        [](Rig& r) {
