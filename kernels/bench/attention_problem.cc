@@ -34,7 +34,8 @@ AttentionProblem::AttentionProblem(Context& context, DType dtype, const ProblemS
   selected_ = Capacity(heads * t_q_, heads * t_q_ * t_k_);
   selected_columns_ = Capacity(heads * t_k_, heads * t_q_ * t_k_);
   if (keeps_all_) return;
-  host_rows_ = RandomLists(shape.spread, shape.density, heads * t_q_, t_k_);
+  host_rows_ =
+      shape.given ? *shape.given : RandomLists(shape.spread, shape.density, heads * t_q_, t_k_);
   host_columns_ = Transpose(host_rows_, heads, t_q_, t_k_);
   rows_ = ToDevice(host_rows_);
   columns_ = ToDevice(host_columns_);

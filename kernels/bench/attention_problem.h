@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 #include "kernels/bench/block_lists.h"
@@ -19,6 +20,7 @@ struct ProblemShape {
   BlockSize block;
   double density = 1.0;  // share of the key blocks kept in every row, or its mean; 1: no lists
   ListSpread spread = ListSpread::kEqual;
+  std::shared_ptr<const HostLists> given = nullptr;  // with kGiven: (B H T_q) rows
 };
 
 // Top-k at `density`. Hybrid has a top-p beside it that keeps a little less on normal data, whose

@@ -124,7 +124,9 @@ double AttentionProblem::ErrorOfForward(const HostLists* rows) const {
       for (int64_t d = 0; d < shape_.dim; ++d) expected[static_cast<size_t>(d)] += p * v.at(key, d);
     });
     for (int64_t d = 0; d < shape_.dim; ++d) {
-      parts[static_cast<size_t>(n)].Add(o.at(row, d), expected[static_cast<size_t>(d)] / total);
+      // A row of a given mask may keep nothing: o = 0.
+      parts[static_cast<size_t>(n)].Add(
+          o.at(row, d), total > 0.0 ? expected[static_cast<size_t>(d)] / total : 0.0);
     }
   });
   Relative relative;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/bench/bench_cases.h"
 
+#include <cmath>
+
 namespace suffice::bench {
 namespace {
 
@@ -26,7 +28,8 @@ double FlopsPerForward(AttentionOperation operation) { return FactsOf(operation)
 bool ReadsQAndK(AttentionOperation operation) { return FactsOf(operation).reads_q_and_k; }
 
 const char* NameOf(ListSpread spread) {
-  return spread == ListSpread::kEqual ? "equal" : "log-normal";
+  static constexpr const char* kNames[] = {"equal", "log-normal", "given"};
+  return kNames[static_cast<size_t>(spread)];
 }
 
 const char* NameOf(SelectRule rule) {
@@ -75,9 +78,9 @@ std::vector<AttentionBenchCase> HostAttentionCases() {
 
 std::vector<AttentionBenchCase> DeviceAttentionCases() {
   using enum AttentionOperation;
-  constexpr ProblemShape k480p = {.heads = 12, .n = 32760, .dim = 128, .block = {}};
-  constexpr ProblemShape k720p = {.heads = 40, .n = 75600, .dim = 128, .block = {}};
-  constexpr ProblemShape kShort = {.batch = 4, .heads = 16, .n = 16384, .dim = 64, .block = {}};
+  const ProblemShape k480p = {.heads = 12, .n = 32760, .dim = 128, .block = {}};
+  const ProblemShape k720p = {.heads = 40, .n = 75600, .dim = 128, .block = {}};
+  const ProblemShape kShort = {.batch = 4, .heads = 16, .n = 16384, .dim = 64, .block = {}};
   std::vector<AttentionBenchCase> cases;
   const auto add = [&](AttentionOperation operation, ProblemShape shape, double density) {
     shape.density = density;
@@ -107,6 +110,23 @@ std::vector<AttentionBenchCase> DeviceAttentionCases() {
     }
   }
   return cases;
+}
+
+std::vector<AttentionBenchCase> CasesOfMask(ProblemShape shape, HostLists lists) {
+  using enum AttentionOperation;
+  const auto n = static_cast<double>(shape.n);
+  const double density = ListedPairs(lists, shape.n, shape.block) /
+                         (static_cast<double>(shape.batch * shape.heads) * n * n);
+  ProblemShape given = shape;
+  // For the name; a mask that keeps all blocks is still run by its lists.
+  given.density = std::min(std::round(density * 1e4) / 1e4, 0.9999);
+  given.spread = ListSpread::kGiven;
+  given.given = std::make_shared<const HostLists>(std::move(lists));
+  shape.density = 1.0;
+  return {{kAttend, DType::kBF16, shape},
+          {kAttend, DType::kBF16, given},
+          {kAttendBackward, DType::kBF16, shape},
+          {kAttendBackward, DType::kBF16, given}};
 }
 
 }  // namespace suffice::bench

@@ -35,7 +35,7 @@ struct AttentionBenchCase {
 // operation/dtype/BxHxNxD/density, and what differs from the usual: /64x64, /log-normal, /hybrid.
 std::string NameOf(const AttentionBenchCase& c);
 std::string ShapeText(const ProblemShape& shape);  // "1x12x32760x128"
-const char* NameOf(ListSpread spread);             // "equal", "log-normal"
+const char* NameOf(ListSpread spread);             // "equal", "log-normal", "given"
 const char* NameOf(SelectRule rule);               // "topk", "topp", "hybrid"
 
 // FLOPs that are counted, at the density asked for.
@@ -50,5 +50,9 @@ std::vector<AttentionBenchCase> HostAttentionCases();
 // kept at (1, 40, 75600, 128), a video of 720p; and for both videos the mask by the hybrid rule, in
 // whole and in parts. Dense cases come first: others are related to them.
 std::vector<AttentionBenchCase> DeviceAttentionCases();
+
+// Attention forward and backward in bf16 over a given mask, each after its dense case. `shape` has
+// the mask's extents and blocks.
+std::vector<AttentionBenchCase> CasesOfMask(ProblemShape shape, HostLists lists);
 
 }  // namespace suffice::bench

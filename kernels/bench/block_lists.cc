@@ -54,6 +54,18 @@ HostLists RandomLists(ListSpread spread, double density, int64_t rows, int64_t t
   return lists;
 }
 
+HostLists ListsOf(std::span<const uint8_t> mask, int64_t t_k) {
+  HostLists lists;
+  const auto width = static_cast<size_t>(t_k);
+  for (size_t begin = 0; begin < mask.size(); begin += width) {
+    for (size_t j = 0; j < width; ++j) {
+      if (mask[begin + j] != 0) lists.ids.push_back(static_cast<uint16_t>(j));
+    }
+    lists.ptr.push_back(static_cast<int64_t>(lists.ids.size()));
+  }
+  return lists;
+}
+
 HostLists Transpose(const HostLists& lists, int64_t heads, int64_t outer, int64_t inner) {
   HostLists out;
   out.ptr.assign(static_cast<size_t>(heads * inner) + 1, 0);

@@ -14,6 +14,7 @@ namespace suffice::bench {
 enum class ListSpread : uint8_t {
   kEqual,      // every row keeps the same number of blocks
   kLogNormal,  // numbers are log-normal about the same mean: what selection by mass gives
+  kGiven,      // lists of a mask
 };
 
 // Standard deviation of the logarithm of a row's number of blocks.
@@ -27,11 +28,15 @@ struct HostLists {
   std::span<const uint16_t> row(int64_t i) const;
 };
 
-// Number of blocks of t_k that row `row` keeps at this density: at least one, at most all.
+// Number of blocks of t_k that row `row` keeps at this density: at least one, at most all. Of
+// equal or log-normal lists.
 int64_t KeptBlocks(ListSpread spread, double density, int64_t t_k, int64_t row);
 
 // `rows` lists of random distinct blocks out of t_k, other ones in every row.
 HostLists RandomLists(ListSpread spread, double density, int64_t rows, int64_t t_k);
+
+// The kept blocks, non-zero, of a mask of rows of t_k blocks.
+HostLists ListsOf(std::span<const uint8_t> mask, int64_t t_k);
 
 // From lists of `heads` heads over `outer` rows of blocks in [0, inner): the lists of who keeps
 // each block, heads * inner rows.

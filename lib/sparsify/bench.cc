@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <span>
+
 #include "kernels/bench/attention_bench.h"
 #include "lib/base/error.h"
 #include "lib/base/version.h"
+#include "lib/io/tensor_file.h"
 #include "lib/sparsify/bench_table.h"
 #include "lib/sparsify/verbs.h"
 
@@ -12,16 +15,43 @@ using Json = nlohmann::ordered_json;
 using bench::AttentionBenchCase;
 using bench::AttentionBenchResult;
 
-std::vector<AttentionBenchCase> CasesWith(const std::string& part, DeviceKind kind) {
+std::vector<AttentionBenchCase> CasesWith(const std::string& part,
+                                          const std::vector<AttentionBenchCase>& all) {
   std::vector<AttentionBenchCase> cases;
   std::string names;
-  for (const AttentionBenchCase& c : bench::StandardAttentionCases(kind)) {
+  for (const AttentionBenchCase& c : all) {
     const std::string name = NameOf(c);
     names += "\n  " + name;
     if (name.find(part) != std::string::npos) cases.push_back(c);
   }
   if (cases.empty()) throw UsageError("cases: '{}' is in no name of a case:{}", part, names);
   return cases;
+}
+
+// Attention over the blocks of a mask file: what a model kept, its lengths and its places.
+std::vector<AttentionBenchCase> CasesOfFile(const std::string& path, int64_t dim) {
+  const TensorReader file(path, EncodingType::kMask);
+  const auto list = [&](const char* name) {
+    return file.IntListAttribute("/mask", name).value_or(std::vector<int64_t>{});
+  };
+  const std::vector<int64_t> block = list("block"), tokens = list("tokens");
+  if (block.size() != 2 || tokens.size() != 2 || std::min(block[0], block[1]) < 1) {
+    throw DataError("{}: /mask: block or tokens missing", path);
+  }
+  if (tokens[0] != tokens[1] || file.IntAttribute("/mask", "causal").value_or(0) != 0) {
+    throw UsageError("{}: /mask: causal, or of other keys than queries; bench has neither", path);
+  }
+  const BlockSize size{static_cast<int>(block[0]), static_cast<int>(block[1])};
+  const int64_t t_q = BlockCount(tokens[0], size.q), t_k = BlockCount(tokens[1], size.k);
+  file.Require("/mask", DType::kU8, {-1, -1, t_q, t_k}, "its own number of tokens");
+  const HostArray mask = file.Read("/mask");
+  const bench::ProblemShape shape{.batch = mask.shape()[0],
+                                  .heads = mask.shape()[1],
+                                  .n = tokens[0],
+                                  .dim = dim,
+                                  .block = size};
+  const std::span bytes(reinterpret_cast<const uint8_t*>(mask.data()), mask.bytes());
+  return CasesOfMask(shape, bench::ListsOf(bytes, t_k));
 }
 
 // Work of verifying, warming up and the fewest repetitions; selections are small beside it.
@@ -47,7 +77,9 @@ double DeviceSeconds(const std::vector<AttentionBenchCase>& cases, double second
 Report Bench(const BenchConfig& config, RunScope& scope) {
   Context& context = scope.context();
   const bool on_host = context.device().kind == DeviceKind::kHost;
-  const std::vector<AttentionBenchCase> cases = CasesWith(config.cases, context.device().kind);
+  const std::vector<AttentionBenchCase> cases = CasesWith(
+      config.cases, scope.Has("mask") ? CasesOfFile(scope.Input("mask"), config.dim)
+                                      : bench::StandardAttentionCases(context.device().kind));
   bench::AttentionBenchOptions options;
   options.seconds = config.seconds;
   Plan plan{.what = fmt::format("verify and time {} cases of attention", cases.size()),

@@ -51,6 +51,7 @@ void Visit(Fields& f, BenchConfig& c) {
       .Range(0, 3600)
       .Unit("seconds")
       .Flag("seconds");
+  f("dim", c.dim, "with --mask: the head dimension").Range(1, 256).Flag("dim");
 }
 
 namespace {
@@ -137,7 +138,9 @@ VerbInfo BenchInfo() {
       "backend cannot run is shown as -.";
   info.arguments = {
       {"output", "-o,--output", kOutput, false, false, "results as JSON; - is stdout"},
-      {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"}};
+      {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"},
+      {"mask", "--mask", kInput, false, false,
+       "time attention over the blocks of this mask file, as sparsify mask writes it, and dense"}};
   info.examples = {{"sparsify bench --threads 2 -o bench.json --table bench.md", "every case"},
                    {"sparsify bench --case attend/bf16 --seconds 5", "forward in bf16, longer"},
                    {"sparsify bench --backend cuda --isa sm_80 --case 1x12x32760x128",

@@ -15,8 +15,8 @@
 namespace suffice::bench {
 namespace {
 
-constexpr ProblemShape kShape = {.heads = 2, .n = 500, .dim = 64, .block = {}, .density = 0.25};
-constexpr ProblemShape kDense = {.heads = 2, .n = 500, .dim = 64, .block = {}, .density = 1.0};
+const ProblemShape kShape = {.heads = 2, .n = 500, .dim = 64, .block = {}, .density = 0.25};
+const ProblemShape kDense = {.heads = 2, .n = 500, .dim = 64, .block = {}, .density = 1.0};
 constexpr AttentionBenchOptions kOnce = {
     .min_repetitions = 1, .max_repetitions = 1, .seconds = 0.0};
 
@@ -120,7 +120,7 @@ TEST(BenchCases, HaveNamesOfTheirOwnAndCountKeptWork) {
     std::set<std::string> names;
     for (const AttentionBenchCase& c : StandardAttentionCases(kind)) {
       EXPECT_TRUE(names.insert(NameOf(c)).second) << NameOf(c);
-      const auto [batch, heads, n, dim, block, density, spread] = c.shape;
+      const auto [batch, heads, n, dim, block, density, spread, given] = c.shape;
       const double forward = 4.0 * static_cast<double>(dim * batch * heads * n * n) * density;
       const double factor = c.operation == AttentionOperation::kAttendBackward ? 2.5
                             : CountsFlops(c.operation)                         ? 1.0
@@ -137,6 +137,36 @@ TEST(BenchCases, HaveNamesOfTheirOwnAndCountKeptWork) {
                               .spread = ListSpread::kLogNormal};
   EXPECT_EQ(NameOf(AttentionBenchCase{AttentionOperation::kAttend, DType::kBF16, shape}),
             "attend/bf16/1x12x32760x128/0.05/64x64/log-normal");
+}
+
+TEST(BenchCases, AreThoseThatPeersAndTargetsName) {
+  std::set<std::string> names;
+  for (const AttentionBenchCase& c : DeviceAttentionCases()) names.insert(NameOf(c));
+  for (const char* name :
+       {"attend/bf16/1x12x32760x128/1", "attend/bf16/4x16x16384x64/1",
+        "attend/bf16/1x12x32760x128/0.1", "attend/bf16/1x12x32760x128/0.05",
+        "attend/bf16/1x40x75600x128/1", "attend/bf16/1x40x75600x128/0.05",
+        "attend_backward/bf16/1x12x32760x128/1", "attend_backward/bf16/4x16x16384x64/1",
+        "attend_backward/bf16/1x12x32760x128/0.1", "attend_backward/bf16/1x12x32760x128/0.05",
+        "select/bf16/1x12x32760x128/0.05/hybrid", "select_fused/bf16/1x12x32760x128/0.05/hybrid",
+        "layer/bf16/1x40x75600x128/0.05/hybrid"}) {
+    EXPECT_TRUE(names.contains(name)) << name;
+  }
+}
+
+TEST(AttentionBench, RunsOverTheListsOfAMask) {
+  const ProblemShape shape = {.heads = 2, .n = 500, .dim = 64, .block = {}};
+  std::vector<uint8_t> mask(size_t{2} * 4 * 8, 0);
+  for (size_t row = 1; row < 8; ++row) mask[8 * row + row] = mask[8 * row] = 1;  // row 0: nothing
+  Context context({.backend = "cpu", .threads = 2});
+  const auto cases = CasesOfMask(shape, ListsOf(mask, 8));
+  const auto results = RunAttentionBench(context, cases, kOnce);
+  ASSERT_EQ(results.size(), 4u);
+  EXPECT_NEAR(results[1].density, 14.0 / 64, 0.01);
+  EXPECT_TRUE(results[1].rate_to_dense.has_value());
+  EXPECT_TRUE(results[3].rate_to_dense.has_value());
+  EXPECT_EQ(NameOf(results[1].spec).substr(0, 24), "attend/bf16/1x2x500x64/0");
+  EXPECT_EQ(NameOf(results[1].spec).substr(NameOf(results[1].spec).size() - 6), "/given");
 }
 
 TEST(BenchCases, SetADeviceAgainstItsOwnDenseRate) {
