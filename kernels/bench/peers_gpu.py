@@ -233,7 +233,7 @@ class Peers:
                                "density": pairs / (float(batch * heads) * n * n)}
             except Exception as e:  # pylint: disable=broad-except
                 # A peer that this PyTorch or this GPU has not is absent, whatever it raises.
-                found[peer] = {"absent": f"{type(e).__name__}: {str(e).splitlines()[0][:200]}"}
+                found[peer] = {"absent": f"{type(e).__name__}: {str(e)[:200]}"}
         return found
 
 
@@ -246,8 +246,8 @@ def run_ours(command):
 
 def main(options):
     import torch
+    import torch._functorch.config
     torch._functorch.config.donated_buffer = False  # gradients are taken again and again
-    torch.backends.cuda.matmul.allow_tf32 = False   # of the reference
     peers = Peers(torch, options.seconds)
     cases = [c for c in CASES if options.case in case_name(*c)]
     command = [options.sparsify, "bench", "--backend", "cuda", "--case",
