@@ -31,8 +31,11 @@ struct Tile {
   static constexpr int kRows = 2 * 16 * kM;
   static constexpr int kColumns = 2 * 8 * kN;
 };
-using ShallowTile = Tile<4, 4>;
+// Small, for three and four CTAs a multiprocessor: what a tile costs is waiting, for its loads, for
+// its conversions, for its products, and other tiles' warps fill that.
+using ShallowTile = Tile<2, 4>;
 using DeepTile = Tile<2, 2>;
+constexpr int kPlaces = 3;  // CTAs of a multiprocessor
 
 // Values of a row in shared memory: whole groups of 64, so that 16-byte pieces can be interchanged
 // within eight, row by row, and no two rows that are read together meet in a bank.
@@ -153,7 +156,7 @@ __device__ __noinline__ float PlainScore(const float* q, const float* k, int dim
 
 // Grid: x over query tiles, y over runs of `run` key tiles.
 template <int kM, int kN, int kParts>
-__global__ void __launch_bounds__(kThreads, 2)
+__global__ void __launch_bounds__(kThreads, kParts == 1 ? kPlaces : 2)
     Scores(ScoreArgs a, int first_tile, int run, bool aligned, bool pairs) {
   using Shape = Tile<kM, kN>;
   extern __shared__ __align__(128) char shared[];
@@ -286,7 +289,7 @@ void Launch(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStr
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes),
         "select: scores");
   const int key_tiles = (a.geometry.t_k + Shape::kColumns - 1) / Shape::kColumns;
-  const int run = RunLength(end - first, key_tiles, 2 * multiprocessors);
+  const int run = RunLength(end - first, key_tiles, (kParts == 1 ? kPlaces : 2) * multiprocessors);
   const bool aligned = a.dim % 4 == 0 &&
                        Aligned16<float>(a.q.data, {a.q.batch, a.q.head, a.q.row}) &&
                        Aligned16<float>(a.k.data, {a.k.batch, a.k.head, a.k.row});
@@ -305,7 +308,7 @@ int ScoreTileRows(int dim) { return dim <= kDeepDim ? ShallowTile::kRows : DeepT
 void LaunchScores(const ScoreArgs& args, int first, int end, int multiprocessors,
                   cudaStream_t stream) {
   if (args.dim <= kDeepDim) {
-    Launch<4, 4, 1>(args, first, end, multiprocessors, stream);
+    Launch<2, 4, 1>(args, first, end, multiprocessors, stream);
   } else {
     Launch<2, 2, 2>(args, first, end, multiprocessors, stream);
   }
