@@ -81,6 +81,9 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
     backend_ = backend;
     break;
   }
+  if (backend_ == nullptr && options.backend == "cuda") {
+    throw DeviceError("backend cuda: not in this build");
+  }
   if (backend_ == nullptr) {
     throw UsageError("backend '{}': this build has auto, {}", options.backend, known);
   }

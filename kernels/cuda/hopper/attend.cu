@@ -167,12 +167,6 @@ struct Consumer {
     CommitProducts();
   }
 
-  // What this warp has read may be overwritten.
-  __device__ void Release(Barrier& empty) const {
-    __syncwarp();
-    if (lane() == 0) Arrive(empty);
-  }
-
   // Hides the keys of a step that a query may not see.
   __device__ void Hide(Scores& s, int q_first) const {
     const int* first = shared.first_key[k_place.stage];
@@ -395,16 +389,16 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
   SharedTiles& shared = *reinterpret_cast<SharedTiles*>(memory);
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x == 0) {
-    constexpr int kWarps = 4 * kGroups;  // each releases for itself
+    constexpr int kThreads = kWarpgroup * kGroups;  // each releases for itself
     for (int i = 0; i < kItems; ++i) {
       Init(shared.q_full[i], 1);
-      Init(shared.q_empty[i], kWarps);
+      Init(shared.q_empty[i], kThreads);
     }
     for (int i = 0; i < kStages; ++i) {
       Init(shared.k_full[i], 1);
       Init(shared.v_full[i], 1);
-      Init(shared.k_empty[i], kWarps);
-      Init(shared.v_empty[i], kWarps);
+      Init(shared.k_empty[i], kThreads);
+      Init(shared.v_empty[i], kThreads);
     }
     FenceInit();
   }
