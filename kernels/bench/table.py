@@ -64,7 +64,7 @@ def row(result, portable, peer, targets):
     peer_text = "-"
     if best:
         peer_text = f"{best} {milliseconds(peer['peers'][best]['seconds'])}"
-    tiers = ["; ".join(verdict(t, tier, values) for t in targets) or "-"
+    tiers = ["; ".join(verdict(t, tier, values) for t in targets if tier in t) or "-"
              for tier in ("must", "good")]
     return [result["case"], milliseconds(result["seconds"]), number(values["TFLOP/s"], 1),
             number(values["of ceiling"], 3), number(values["efficiency"], 3), peer_text,
@@ -77,8 +77,8 @@ def heading(bench, targets):
     return (f"{device.get('name', bench['backend'])}, driver {device.get('driver') or 'unknown'}, "
             f"{bench['backend']}; ceilings of the same run: product "
             f"{number(product and 1e-3 * product, 0)} TFLOP/s, copy "
-            f"{number(copy and 1e-12 * copy, 2)} TB/s. Targets are absolute times for an "
-            f"{targets['device']}.")
+            f"{number(copy and 1e-12 * copy, 2)} TB/s. Targets in ms and TFLOP/s "
+            f"are for an {targets['device']}.")
 
 
 def table(bench, portable, peers, targets):
