@@ -255,6 +255,8 @@ struct Consumer {
   }
 };
 
+// Registers of a producer and of a consumer: together what the CTA is launched with, 168 a thread
+// of three warpgroups or 128 of two. One more, and setmaxnreg would wait for ever.
 constexpr int kProducerRegisters = 40;
 template <int kGroups>
 constexpr int kConsumerRegisters = kGroups == 2 ? 232 : 216;
