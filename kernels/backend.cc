@@ -71,7 +71,10 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
     known += (known.empty() ? "" : ", ") + std::string(backend->name);
     const bool asked = options.backend == backend->name;
     if (!asked && options.backend != "auto") continue;
-    const auto reason = backend->unavailable(options.device);
+    auto reason = backend->unavailable(options.device);
+    if (!reason && !asked && options.runs_models && backend->linear.run == nullptr) {
+      reason = "attention alone is in this build, not the rest of a model";
+    }
     if (asked && reason) throw DeviceError("backend {}: {}", options.backend, *reason);
     if (reason) {
       passed_over_ +=
@@ -80,6 +83,9 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
     }
     backend_ = backend;
     break;
+  }
+  if (backend_ == nullptr && options.backend == "cuda") {
+    throw DeviceError("backend cuda: not in this build");
   }
   if (backend_ == nullptr) {
     throw UsageError("backend '{}': this build has auto, {}", options.backend, known);

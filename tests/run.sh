@@ -5,8 +5,7 @@
 #
 #   fast   build and test (the default; at most 10 minutes on 2 cores once the packages are there)
 #   ci     also: the tests under AddressSanitizer and UndefinedBehaviorSanitizer, the threaded ones
-#          under ThreadSanitizer, CUDA compiled where nvcc is found, the quickstart (at most 60
-#          minutes on 2 cores)
+#          under ThreadSanitizer, the quickstart (at most 60 minutes on 2 cores)
 #   full   also: the release and the static build, and every other example
 #
 # Missing Debian packages are installed when run by root, and named otherwise. JOBS sets the number
@@ -70,7 +69,17 @@ example() {
 }
 
 stage packages cmake/install-packages.sh build run test
-stage configure configure dev
+# The CUDA backend is part of the plain build where nvcc is found: for sm_90a and sm_80, in full for
+# every architecture that is shipped. Its tests run where there is a GPU.
+if ! nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc); then
+  skip cuda "nvcc not found"
+  stage configure configure dev -DSUFFICE_CUDA=OFF
+elif [ "$level" = full ]; then
+  stage configure configure dev -DSUFFICE_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc"
+else
+  stage configure configure dev -DSUFFICE_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" \
+    -DSUFFICE_CUDA_ARCHITECTURES=80-real
+fi
 stage build build dev
 stage tests ctest --preset dev --parallel "$jobs"
 
@@ -82,16 +91,6 @@ if [ "$level" != fast ]; then
   stage "configure tsan" configure tsan
   stage "build tsan" build tsan --target threaded_tests
   stage "tests tsan" without_aslr ctest --preset tsan --parallel "$jobs" --label-regex threaded
-
-  if ! compgen -G 'kernels/cuda/*.cu' >/dev/null; then
-    skip cuda "no CUDA sources in this version"
-  elif ! command -v nvcc >/dev/null; then
-    skip cuda "nvcc not found"
-  else
-    stage "configure cuda" configure release -B build/cuda -DSUFFICE_CUDA=ON \
-      "-DCMAKE_CUDA_ARCHITECTURES=80-real;90a-real"
-    stage "build cuda" cmake --build build/cuda --parallel "$jobs"
-  fi
 
   if [ -x examples/quickstart/run.sh ]; then
     stage quickstart example examples/quickstart/run.sh
@@ -111,6 +110,9 @@ if [ "$level" = full ]; then
   done
 fi
 
+if [ -n "${nvcc:-}" ] && ! nvidia-smi -L >/dev/null 2>&1; then
+  skip "cuda tests" "compiled, not run: no GPU"
+fi
 echo "=== times"
 printf '%s\n' "${times[@]}" "$(printf '%5d s  in all' "$SECONDS")"
 # Last, what ctest said of each build: the plain one at the end.

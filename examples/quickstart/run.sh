@@ -19,7 +19,8 @@ fi
 start=$SECONDS
 if [ -z "${SUFFICE_BIN:-}" ]; then
   "$root/cmake/install-packages.sh" build run
-  cmake -S "$root" -B "$root/build/release" -G Ninja -DCMAKE_BUILD_TYPE=Release -DSUFFICE_TESTS=OFF >/dev/null
+  cmake -S "$root" -B "$root/build/release" -G Ninja -DCMAKE_BUILD_TYPE=Release \
+    -DSUFFICE_TESTS=OFF "-DSUFFICE_CUDA=$(nvidia-smi -L >/dev/null 2>&1 && echo AUTO || echo OFF)" >/dev/null
   echo "quickstart: building the five tools (a few minutes on 2 cores)"
   cmake --build "$root/build/release" -- --quiet
   SUFFICE_BIN=$root/build/release/bin

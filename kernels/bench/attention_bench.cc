@@ -3,7 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
+#include "kernels/bench/attention_work.h"
+#include "kernels/bench/device_probe.h"
+#include "kernels/bench/median.h"
 #include "kernels/bench/peak.h"
 
 namespace suffice::bench {
@@ -13,121 +17,199 @@ using Clock = std::chrono::steady_clock;
 
 struct Timing {
   std::vector<double> seconds;  // of each repetition
-  std::vector<double> peaks;    // GFLOP/s between them: one more than repetitions, or none
+  std::vector<double> without;  // the same of what is subtracted
+  // GFLOP/s between repetitions on a host: one more than those; before and after all on a GPU.
+  std::vector<double> peaks;
+  std::optional<double> copy_bytes_per_second;
 };
 
 // The first call, which also touches the memory, is not counted. The ceiling is measured between
 // repetitions, while the processor is as warm as they make it: its clock drifts by several per cent
 // within a run, and from a burst to sustained work.
-Timing Time(Context& context, const AttentionBenchOptions& options, std::optional<DType> peak_of,
-            const std::function<void()>& run) {
-  Timing timing;
-  const auto once = [&] {
+class HostTimer {
+ public:
+  HostTimer(Context& context, const AttentionBenchOptions& options)
+      : context_(context), options_(options) {}
+
+  Timing Time(const AttentionWork& work, std::optional<DType> peak_of) const {
+    Timing timing;
+    const auto peak = [&] {
+      if (!peak_of) return;
+      if (const auto gflops = MeasurePeak(context_, *peak_of)) timing.peaks.push_back(*gflops);
+    };
+    Once(work.run);
+    peak();
+    double total = 0.0;
+    for (int n = 0; n < options_.max_repetitions; ++n) {
+      if (n >= options_.min_repetitions && total >= options_.seconds) break;
+      if (work.without) timing.without.push_back(Once(work.without));
+      timing.seconds.push_back(Once(work.run));
+      total += timing.seconds.back();
+      peak();
+    }
+    return timing;
+  }
+
+ private:
+  double Once(const std::function<void()>& run) const {
     const auto begin = Clock::now();
     run();
-    context.backend().synchronize(context);
+    context_.backend().synchronize(context_);
     return std::chrono::duration<double>(Clock::now() - begin).count();
-  };
-  const auto peak = [&] {
-    if (!peak_of) return;
-    if (const auto gflops = MeasurePeak(context, *peak_of)) timing.peaks.push_back(*gflops);
-  };
-  once();
-  peak();
-  double total = 0.0;
-  for (int n = 0; n < options.max_repetitions; ++n) {
-    if (n >= options.min_repetitions && total >= options.seconds) break;
-    timing.seconds.push_back(once());
-    total += timing.seconds.back();
-    peak();
   }
-  return timing;
-}
 
-double Median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : 0.5 * (values[half - 1] + values[half]);
-}
+  Context& context_;
+  const AttentionBenchOptions& options_;
+};
 
-void Verify(const AttentionBenchCase& spec, double error) {
-  const bool bf16 = spec.dtype == DType::kBF16;
-  const bool backward = spec.operation == AttentionOperation::kAttendBackward;
-  const double bound = bf16 ? (backward ? 8e-3 : 4e-3) : 2e-6;
-  if (!(error <= bound)) {
-    throw CheckFailedError("{} {}: relative error {:.3g}, at most {:.3g} wanted",
-                           NameOf(spec.operation), NameOf(spec.dtype), error, bound);
+// Time of the device's own clock. Ceilings are measured just before and just after a case, when the
+// GPU is as warm as the case makes it.
+class DeviceTimer {
+ public:
+  DeviceTimer(Context& context, DeviceProbe& probe, const AttentionBenchOptions& options)
+      : probe_(probe), options_(options), ceilings_(context, probe) {}
+
+  Timing Time(const AttentionWork& work, bool of_product, bool of_copy) {
+    Timing timing;
+    const auto product = [&] {
+      if (of_product) timing.peaks.push_back(ceilings_.ProductGflops());
+    };
+    product();
+    if (of_copy) timing.copy_bytes_per_second = ceilings_.CopyBytesPerSecond();
+    if (work.without) {
+      // In turns: a difference of two that drift apart would be their drift.
+      constexpr int kTurns = 5;
+      for (int turn = 0; turn < kTurns; ++turn) {
+        Append(timing.without, work.without, work.replay, kTurns);
+        Append(timing.seconds, work.run, work.replay, kTurns);
+      }
+    } else {
+      Append(timing.seconds, work.run, work.replay, 1);
+    }
+    product();
+    return timing;
   }
+
+ private:
+  void Append(std::vector<double>& seconds, const std::function<void()>& run, bool replay,
+              int turns) {
+    const Repetitions repetitions = {.fewest = options_.min_repetitions,
+                                     .most = std::max(options_.max_device_repetitions / turns, 1),
+                                     .seconds = options_.seconds / turns};
+    const std::vector<double> more = probe_.Time(run, repetitions, replay);
+    seconds.insert(seconds.end(), more.begin(), more.end());
+  }
+
+  DeviceProbe& probe_;
+  const AttentionBenchOptions& options_;
+  DeviceCeilings ceilings_;
+};
+
+class Bench {
+ public:
+  Bench(Context& context, const AttentionBenchOptions& options)
+      : context_(context), options_(options), probe_(OpenDeviceProbe(context)) {
+    if (probe_) device_timer_ = std::make_unique<DeviceTimer>(context, *probe_, options);
+  }
+
+  AttentionBenchResult Run(const AttentionBenchCase& spec);
+
+ private:
+  Timing Time(const AttentionBenchCase& spec, const AttentionWork& work) {
+    const bool counts = CountsFlops(spec.operation);
+    if (device_timer_) {
+      return device_timer_->Time(work, counts && spec.dtype == DType::kBF16,
+                                 ReadsQAndK(spec.operation));
+    }
+    return HostTimer(context_, options_)
+        .Time(work, counts ? std::optional(spec.dtype) : std::nullopt);
+  }
+  void Rate(double gflop, const Timing& timing, AttentionBenchResult& result) const;
+
+  Context& context_;
+  const AttentionBenchOptions& options_;
+  std::unique_ptr<DeviceProbe> probe_;
+  std::unique_ptr<DeviceTimer> device_timer_;
+};
+
+void Bench::Rate(double gflop, const Timing& timing, AttentionBenchResult& result) const {
+  result.gflops = gflop / result.seconds;
+  if (timing.peaks.empty()) return;
+  if (device_timer_) {
+    result.peak_gflops = *std::max_element(timing.peaks.begin(), timing.peaks.end());
+    result.share_of_peak = result.gflops / *result.peak_gflops;
+    return;
+  }
+  std::vector<double> ceilings, shares;
+  for (size_t n = 0; n < timing.seconds.size(); ++n) {
+    ceilings.push_back(std::max(timing.peaks[n], timing.peaks[n + 1]));
+    shares.push_back(gflop / timing.seconds[n] / ceilings.back());
+  }
+  result.peak_gflops = Median(ceilings);
+  result.share_of_peak = Median(shares);
 }
 
-AttentionBenchResult RunCase(Context& context, const AttentionBenchCase& spec,
-                             const AttentionBenchOptions& options) {
-  const AttentionProblem problem(context, spec.dtype, spec.shape);
+AttentionBenchResult Bench::Run(const AttentionBenchCase& spec) {
+  const AttentionProblem problem(context_, spec.dtype, spec.shape, spec.rule);
+  const AttentionWork work = WorkOf(context_, problem, spec);
   AttentionBenchResult result;
   result.spec = spec;
-  result.backend = context.Describe();
-  result.threads = context.pool().threads();
-  result.density = problem.density();
-  std::function<void()> run;
-  switch (spec.operation) {
-    case AttentionOperation::kAttend:
-      run = [&] { context.Run(problem.Forward()); };
-      run();
-      result.error = problem.ForwardError();
-      break;
-    case AttentionOperation::kAttendBackward:
-      run = [&] { context.Run(problem.Backward()); };
-      context.Run(problem.Forward());
-      run();
-      result.error = problem.BackwardError();
-      break;
-    case AttentionOperation::kSelect:
-      run = [&] {
-        context.Run(problem.PoolQ());
-        context.Run(problem.PoolK());
-        context.Run(problem.Select());
-      };
-      break;
+  result.backend = context_.Describe();
+  result.threads = context_.pool().threads();
+  if (work.absent) {
+    result.absent = *work.absent;
+    return result;
   }
-  Verify(spec, result.error);
+  if (work.prepare) work.prepare();
+  if (work.without) work.without();  // its workspace too is there before anything is captured
+  work.run();
+  result.error = work.error();
+  if (!(result.error <= work.bound)) {
+    throw CheckFailedError("{}: error {:.3g}, at most {:.3g} wanted", NameOf(spec), result.error,
+                           work.bound);
+  }
+  result.density = work.density();
 
-  const bool counts = spec.operation != AttentionOperation::kSelect;
-  const Timing timing =
-      Time(context, options, counts ? std::optional(spec.dtype) : std::nullopt, run);
+  const Timing timing = Time(spec, work);
   result.seconds = Median(timing.seconds);
+  if (work.without) result.seconds -= Median(timing.without);
   result.repetitions = static_cast<int>(timing.seconds.size());
-  if (!counts) return result;
-  const double factor = spec.operation == AttentionOperation::kAttendBackward ? 2.5 : 1.0;
-  const double gflop = factor * problem.ForwardFlops() * 1e-9;
-  result.gflops = gflop / result.seconds;
-  if (!timing.peaks.empty()) {
-    std::vector<double> ceilings, shares;
-    for (size_t n = 0; n < timing.seconds.size(); ++n) {
-      ceilings.push_back(std::max(timing.peaks[n], timing.peaks[n + 1]));
-      shares.push_back(gflop / timing.seconds[n] / ceilings.back());
-    }
-    result.peak_gflops = Median(ceilings);
-    result.share_of_peak = Median(shares);
+  if (CountsFlops(spec.operation)) {
+    const double flops = FlopsPerForward(spec.operation) * problem.FlopsAt(result.density);
+    Rate(flops * 1e-9, timing, result);
+  }
+  if (timing.copy_bytes_per_second) {
+    result.copy_bytes_per_second = timing.copy_bytes_per_second;
+    result.share_of_copy = problem.BytesOfQAndK() / result.seconds / *timing.copy_bytes_per_second;
   }
   return result;
 }
 
-bool SameBut(const AttentionBenchCase& a, const AttentionBenchCase& b, bool density) {
+bool SameTensors(const AttentionBenchCase& a, const AttentionBenchCase& b) {
   return a.dtype == b.dtype && a.shape.batch == b.shape.batch && a.shape.heads == b.shape.heads &&
-         a.shape.n == b.shape.n && a.shape.dim == b.shape.dim && a.shape.block == b.shape.block &&
-         (!density || a.shape.density == b.shape.density);
+         a.shape.n == b.shape.n && a.shape.dim == b.shape.dim;
 }
 
-// Fills in what relates a result to an earlier one of the run.
+bool SameLists(const AttentionBenchCase& a, const AttentionBenchCase& b) {
+  return a.shape.block == b.shape.block && a.shape.density == b.shape.density &&
+         a.shape.spread == b.shape.spread;
+}
+
+// Fills in what relates a result to an earlier one of the run. Dense attention is the same whatever
+// its blocks.
 void Relate(std::span<const AttentionBenchResult> earlier, AttentionBenchResult& result) {
+  using enum AttentionOperation;
+  if (!result.absent.empty()) return;
+  const AttentionOperation operation = result.spec.operation;
+  const bool attends = operation == kAttend || operation == kAttendBackward;
   for (const AttentionBenchResult& other : earlier) {
-    const bool select = result.spec.operation == AttentionOperation::kSelect;
-    if (select && other.spec.operation == AttentionOperation::kAttend &&
-        SameBut(other.spec, result.spec, true)) {
+    if (!other.absent.empty() || !SameTensors(other.spec, result.spec)) continue;
+    if (!attends && other.spec.operation == kAttend && SameLists(other.spec, result.spec)) {
       result.seconds_to_attend = result.seconds / other.seconds;
     }
-    if (!select && other.spec.operation == result.spec.operation &&
-        other.spec.shape.density >= 1.0 && SameBut(other.spec, result.spec, false)) {
+    const AttentionOperation dense = operation == kLayer ? kAttend : operation;
+    if (CountsFlops(operation) && other.spec.operation == dense &&
+        other.spec.shape.density >= 1.0) {
       result.rate_to_dense = result.gflops / other.gflops;
     }
   }
@@ -135,38 +217,18 @@ void Relate(std::span<const AttentionBenchResult> earlier, AttentionBenchResult&
 
 }  // namespace
 
-const char* NameOf(AttentionOperation operation) {
-  static constexpr const char* kNames[] = {"attend", "attend_backward", "select"};
-  return kNames[static_cast<size_t>(operation)];
-}
-
-std::vector<AttentionBenchCase> StandardAttentionCases() {
-  using enum AttentionOperation;
-  const auto shape = [](int64_t heads, int64_t n, int64_t dim, double density) {
-    return ProblemShape{.heads = heads, .n = n, .dim = dim, .block = {}, .density = density};
-  };
-  std::vector<AttentionBenchCase> cases;
-  for (const DType dtype : {DType::kBF16, DType::kF32}) {
-    for (const AttentionOperation operation : {kAttend, kAttendBackward}) {
-      for (const double density : {1.0, 0.1, 0.05}) {
-        cases.push_back({operation, dtype, shape(4, 16384, 128, density)});
-      }
-    }
-    cases.push_back({kAttend, dtype, shape(8, 4096, 64, 1.0)});
-    cases.push_back({kAttend, dtype, shape(8, 4096, 64, 0.05)});
-  }
-  cases.push_back({kAttend, DType::kBF16, shape(12, 32760, 128, 0.05)});
-  cases.push_back({kSelect, DType::kBF16, shape(12, 32760, 128, 0.05)});
-  return cases;
+std::vector<AttentionBenchCase> StandardAttentionCases(DeviceKind kind) {
+  return kind == DeviceKind::kCuda ? DeviceAttentionCases() : HostAttentionCases();
 }
 
 std::vector<AttentionBenchResult> RunAttentionBench(
     Context& context, std::span<const AttentionBenchCase> cases,
     const AttentionBenchOptions& options,
     const std::function<void(const AttentionBenchResult&)>& report) {
+  Bench bench(context, options);
   std::vector<AttentionBenchResult> results;
   for (const AttentionBenchCase& spec : cases) {
-    AttentionBenchResult result = RunCase(context, spec, options);
+    AttentionBenchResult result = bench.Run(spec);
     Relate(results, result);
     if (report) report(result);
     results.push_back(std::move(result));

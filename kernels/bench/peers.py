@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a user would run instead on a CPU: PyTorch's dense attention, beside ours in one run.
+"""What a user would run instead, beside ours in one run: PyTorch's dense attention on a CPU; on a
+GPU its dense attention by cuDNN and FlashAttention, and FlexAttention (peers_gpu.py).
 
 Each round times ours with `sparsify bench`, then PyTorch, so that both see the same machine. Prints
-one JSON object: every round, and per dtype the median ratio. Run it on a quiet machine:
+one JSON object: every round, and per dtype or case the median ratio. Run it on a quiet machine:
 
     /usr/bin/python3 kernels/bench/peers.py --sparsify build/release/bin/sparsify > peers.json
+    python3 kernels/bench/peers.py --gpu --sparsify build/cuda/bin/sparsify > peers.json
 
 Debian's PyTorch 1.13 keeps scaled_dot_product_attention private and unfused; later ones make it
 public. Its fp32 products go to whatever libblas.so.3 is: the reference BLAS by default, OpenBLAS
@@ -22,14 +24,15 @@ import statistics
 import subprocess
 import time
 
-import torch
-import torch.nn.functional as F
+import peers_gpu
 
-DTYPES = {"bf16": torch.bfloat16, "f32": torch.float32}
+DTYPES = {"bf16": "bfloat16", "f32": "float32"}
 
 
 def attention():
     """PyTorch's own dense attention of this version as (name, function of q, k, v)."""
+    import torch
+    import torch.nn.functional as F
     public = getattr(F, "scaled_dot_product_attention", None)
     if public is not None:
         return "scaled_dot_product_attention", public
@@ -46,8 +49,9 @@ def blas():
 
 
 def time_torch(run, shape, dtype, repetitions):
+    import torch
     torch.manual_seed(1)
-    q, k, v = (torch.randn(*shape).to(DTYPES[dtype]) for _ in range(3))
+    q, k, v = (torch.randn(*shape).to(getattr(torch, DTYPES[dtype])) for _ in range(3))
     seconds = []
     with torch.no_grad():
         run(q, k, v)
@@ -60,8 +64,8 @@ def time_torch(run, shape, dtype, repetitions):
 
 def time_ours(sparsify, shape, dtype, threads):
     case = f"attend/{dtype}/{'x'.join(map(str, shape))}/1"
-    text = subprocess.run([sparsify, "bench", "--case", case, "--threads", str(threads), "--seconds",
-                           "1", "--json", "--progress", "none"],
+    text = subprocess.run([sparsify, "bench", "--case", case, "--threads", str(threads), "--backend",
+                           "cpu", "--seconds", "1", "--json", "--progress", "none"],
                           capture_output=True, text=True, check=True).stdout
     report = json.loads(text)
     [result] = report["results"]
@@ -71,12 +75,24 @@ def time_ours(sparsify, shape, dtype, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sparsify", default="sparsify", help="the tool (default: on the PATH)")
+    parser.add_argument("--gpu", action="store_true", help="peers on an NVIDIA GPU")
+    parser.add_argument("--case", default="", help="with --gpu: only cases with this part")
+    parser.add_argument("--seconds", type=float, default=1, help="of timing a case")
     parser.add_argument("--shape", default="1,8,4096,64",
-                        help="B,H,N,D, one of sparsify bench's cases (default: %(default)s)")
+                        help="on a CPU: B,H,N,D of one of sparsify bench's cases (%(default)s)")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--repetitions", type=int, default=3, help="of PyTorch, in a round")
+    parser.add_argument("--rounds", type=int, help="default: 5, on a GPU 2")
+    parser.add_argument("--repetitions", type=int, default=3, help="of PyTorch on a CPU, in a round")
     options = parser.parse_args()
+    options.rounds = options.rounds or (2 if options.gpu else 5)
+    if options.gpu:
+        peers_gpu.main(options)
+    else:
+        on_cpu(options)
+
+
+def on_cpu(options):
+    import torch
     shape = [int(x) for x in options.shape.split(",")]
     torch.set_num_threads(options.threads)
     name, run = attention()

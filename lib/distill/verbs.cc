@@ -46,7 +46,8 @@ std::vector<Verb> Verbs() {
       {"distill pretrain -c model.yaml --data clips.h5 -o dense.h5", "from scratch"},
       {"distill pretrain -c model.yaml --init shipped.h5 --data clips.h5 -o dense.h5",
        "go on from a model"}};
-  pretrain.resumable = pretrain.uses_backend = pretrain.uses_seed = true;
+  pretrain.resumable = pretrain.uses_backend = true;
+  pretrain.runs_models = pretrain.uses_seed = true;
 
   VerbInfo sparse{.tool = "distill",
                   .name = "sparse",
@@ -66,7 +67,7 @@ std::vector<Verb> Verbs() {
                       {"output", "-o,--output", kOutput, true, false, "model file"}};
   sparse.examples = {{"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -o sparse.h5",
                       "the contract's first setting"}};
-  sparse.resumable = sparse.uses_backend = sparse.uses_seed = true;
+  sparse.resumable = sparse.uses_backend = sparse.runs_models = sparse.uses_seed = true;
 
   VerbInfo merge{
       .tool = "distill", .name = "merge", .summary = "weights + scale (weights_b - weights_a)"};

@@ -131,7 +131,7 @@ VerbInfo CaptureInfo() {
       {"generate capture dense.h5 --data clips.h5 -o qkv.h5", "two draws at three times"},
       {"generate capture dense.h5 --data clips.h5 --set layers=[0,5] --draws 8 -o qkv.h5",
        "the first and the last of six layers"}};
-  info.resumable = info.uses_backend = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
   return info;
 }
 
@@ -158,7 +158,7 @@ VerbInfo EvaluateInfo() {
        "the settings of grid.yaml"},
       {"generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 -o runs.h5",
        "the settings of its contract"}};
-  info.resumable = info.uses_backend = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
   return info;
 }
 
@@ -184,7 +184,7 @@ VerbInfo SampleInfo() {
        "by the first rung of a selection, one clip of each class"},
       {"generate sample dense.h5 --class box,cup --count 8 --solver heun --steps 12 -o sample.h5",
        "four of each of two classes"}};
-  info.resumable = info.uses_backend = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
   return info;
 }
 

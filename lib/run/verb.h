@@ -55,6 +55,7 @@ struct VerbInfo {
   std::vector<Example> examples = {};
   bool resumable = false;     // checkpoints on SIGTERM, SIGUSR1, --budget, --deadline; --resume
   bool uses_backend = false;  // --backend, --isa, --threads, --device
+  bool runs_models = false;   // more than attention: see ContextOptions
   bool uses_seed = false;     // --seed
   bool has_config = true;     // -c, --set, --print-config
 };

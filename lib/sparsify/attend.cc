@@ -2,7 +2,6 @@
 // Attention goes group by group of heads: every head is independent, so a stop loses little, a
 // resumed run gives the same bytes, and the device holds one group's lists and output at a time.
 #include <algorithm>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
@@ -31,45 +30,18 @@ std::vector<int64_t> SampledRows(int64_t n, int64_t count, uint64_t seed) {
   return rows;
 }
 
-// Query heads [begin, end) of one batch element, whole groups that share their keys.
-struct HeadGroup {
-  int64_t batch, begin, end;
-};
-
-// Groups of enough query blocks to keep many threads busy, the same for any number of them.
-std::vector<HeadGroup> HeadGroups(const AttentionInputs& in) {
-  constexpr int64_t kBlocks = 256;
-  const int64_t heads = in.q.dim(1), shared = heads / in.k.dim(1);
-  const int64_t t_q = BlockCount(in.q.dim(2), in.block.q);
-  const int64_t step = shared * std::max<int64_t>(1, kBlocks / (t_q * shared));
-  std::vector<HeadGroup> groups;
-  for (int64_t b = 0; b < in.q.dim(0); ++b) {
-    for (int64_t h = 0; h < heads; h += step) groups.push_back({b, h, std::min(heads, h + step)});
-  }
-  return groups;
-}
-
-View Part(const View& x, const HeadGroup& group, int64_t heads_per_row) {
-  return x.slice(0, group.batch, group.batch + 1)
-      .slice(1, group.begin / heads_per_row, group.end / heads_per_row);
-}
-
 class Attending {
  public:
   Attending(const AttendConfig& config, RunScope& scope, const TensorReader& reader)
       : config_(config),
         scope_(scope),
-        loaded_(LoadSelection(config, scope, reader)),
-        in_(loaded_.inputs),
-        setting_(ToSetting(config)),
-        groups_(HeadGroups(in_)),
-        t_q_(BlockCount(in_.q.dim(2), in_.block.q)),
-        t_k_(BlockCount(in_.k.dim(2), in_.block.k)),
-        o_(in_.q.dtype, in_.q.shape),
-        lse_(DType::kF32, {in_.q.dim(0), in_.q.dim(1), in_.q.dim(2)}),
-        mask_(DType::kU8, {in_.q.dim(0), in_.q.dim(1), t_q_, t_k_}) {
+        loaded_(config, scope, reader),
+        q_(loaded_.shapes().q),
+        o_(loaded_.shapes().dtype, q_),
+        lse_(DType::kF32, {q_[0], q_[1], q_[2]}),
+        mask_(DType::kU8, {q_[0], q_[1], loaded_.t_q(), loaded_.t_k()}) {
     if (!config.exact && config.sample_rows > 0)
-      rows_ = SampledRows(in_.q.dim(2), config.sample_rows, scope.seed());
+      rows_ = SampledRows(q_[2], config.sample_rows, scope.seed());
   }
 
   void Restore(const TensorReader& checkpoint);
@@ -78,18 +50,13 @@ class Attending {
   Report Finish() const;
 
  private:
-  void Attend(const HeadGroup& group);
+  void Attend(size_t group);
   void Save(TensorWriter* writer) const;
-  // Puts a group's rows into their place of a (B, H, ...) array.
-  void Place(const HostArray& part, const HeadGroup& group, HostArray* whole) const;
 
   const AttendConfig& config_;
   RunScope& scope_;
-  const LoadedSelection loaded_;
-  const AttentionInputs& in_;
-  const Setting setting_;
-  const std::vector<HeadGroup> groups_;
-  const int64_t t_q_, t_k_;
+  LoadedSelection loaded_;
+  const Shape q_;
   std::vector<int64_t> rows_;
 
   int64_t done_ = 0;  // groups
@@ -100,48 +67,34 @@ class Attending {
   ErrorSums error_;
 };
 
-void Attending::Place(const HostArray& part, const HeadGroup& group, HostArray* whole) const {
-  const auto head = static_cast<size_t>(group.batch * in_.q.dim(1) + group.begin);
-  const size_t head_bytes = part.bytes() / static_cast<size_t>(group.end - group.begin);
-  std::memcpy(whole->data() + head * head_bytes, part.data(), part.bytes());
-}
-
-void Attending::Attend(const HeadGroup& group) {
+void Attending::Attend(size_t index) {
   Context& context = scope_.context();
-  const int64_t shared = in_.q.dim(1) / in_.k.dim(1), heads = group.end - group.begin;
-  AttentionInputs part = in_;
-  part.q = Part(in_.q, group, 1);
-  part.k = Part(in_.k, group, shared);
-  part.v = Part(in_.v, group, shared);
-  const View given = loaded_.given.empty() ? View{} : Part(loaded_.given, group, 1);
-  const AttentionResult result =
-      RunAttention(context, part, PlanLayer(setting_, 0, heads, 0), given);
-  if (result.scores_nan) {
-    throw DataError("{}: the block scores are not numbers", scope_.Input("qkv"));
-  }
-  Place(result.o.ToHost(), group, &o_);
-  Place(result.lse.ToHost(), group, &lse_);
-  Place(MaskBytes(result, 1, heads, t_q_, t_k_), group, &mask_);
+  const HeadGroup& group = loaded_.groups()[index];
+  const LoadedSelection::Part part = loaded_.Attend(index, Wanted::kOutput);
+  const AttentionResult& result = part.result;
+  loaded_.Place(result.o.ToHost(), group, &o_);
+  loaded_.Place(result.lse.ToHost(), group, &lse_);
+  loaded_.Place(loaded_.MaskOf(result, group), group, &mask_);
   pairs_ += result.pairs;
   seconds_ += result.seconds;
   if (config_.exact || !rows_.empty()) {
-    const std::vector<double> mass = KeptMass(context, part, result.lse, rows_);
+    const std::vector<double> mass = KeptMass(context, part.inputs, result.lse, rows_);
     mass_.insert(mass_.end(), mass.begin(), mass.end());
   }
   if (config_.exact) {
-    const AttentionResult dense =
-        RunAttention(context, part, PlanLayer(DenseSetting(), 0, heads, 0));
+    const AttentionResult dense = RunAttention(
+        context, part.inputs, PlanLayer(DenseSetting(), 0, group.end - group.begin, 0));
     error_.Add(result.o.ToHost(), dense.o.ToHost());
   }
 }
 
 void Attending::Run() {
-  const auto count = static_cast<int64_t>(groups_.size());
+  const auto count = static_cast<int64_t>(loaded_.groups().size());
   while (done_ < count) {
     if (scope_.CheckpointDue()) {
       scope_.SaveCheckpoint([&](TensorWriter& writer) { Save(&writer); });
     }
-    Attend(groups_[static_cast<size_t>(done_)]);
+    Attend(static_cast<size_t>(done_));
     ++done_;
     scope_.progress().Step(
         done_, count,
@@ -186,11 +139,11 @@ void Attending::Write(TensorWriter* writer) const {
       {.storage = Storage::kMapped, .dims = {"batch", "head", "token", "channel"}, .dtype = {}});
   writer->Dataset("/lse", lse_,
                   {.storage = Storage::kMapped, .dims = {"batch", "head", "token"}, .dtype = {}});
-  WriteMask(writer, mask_, in_, pairs_);
+  loaded_.WriteMask(writer, mask_, pairs_);
 }
 
 Report Attending::Finish() const {
-  const double gflop = 4e-9 * static_cast<double>(in_.q.dim(3)) * static_cast<double>(pairs_.kept);
+  const double gflop = 4e-9 * static_cast<double>(q_[3]) * static_cast<double>(pairs_.kept);
   Report report;
   report.text = fmt::format(
       "density {:.6f} ({}), sparsity {:.4f}\n{:.4g} GFLOP (4 D x kept pairs), attend {:.4f} s = "

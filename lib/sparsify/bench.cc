@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <nlohmann/json.hpp>
-#include <optional>
+#include <span>
 
 #include "kernels/bench/attention_bench.h"
 #include "lib/base/error.h"
 #include "lib/base/version.h"
+#include "lib/io/tensor_file.h"
+#include "lib/sparsify/bench_table.h"
 #include "lib/sparsify/verbs.h"
 
 namespace suffice::sparsify {
@@ -14,21 +15,12 @@ using Json = nlohmann::ordered_json;
 using bench::AttentionBenchCase;
 using bench::AttentionBenchResult;
 
-std::string ShapeText(const bench::ProblemShape& s) {
-  return fmt::format("{}x{}x{}x{}", s.batch, s.heads, s.n, s.dim);
-}
-
-// operation/dtype/BxHxNxD/density, what --case is compared with.
-std::string CaseName(const AttentionBenchCase& c) {
-  return fmt::format("{}/{}/{}/{}", NameOf(c.operation), NameOf(c.dtype), ShapeText(c.shape),
-                     c.shape.density);
-}
-
-std::vector<AttentionBenchCase> CasesWith(const std::string& part) {
+std::vector<AttentionBenchCase> CasesWith(const std::string& part,
+                                          const std::vector<AttentionBenchCase>& all) {
   std::vector<AttentionBenchCase> cases;
   std::string names;
-  for (const AttentionBenchCase& c : bench::StandardAttentionCases()) {
-    const std::string name = CaseName(c);
+  for (const AttentionBenchCase& c : all) {
+    const std::string name = NameOf(c);
     names += "\n  " + name;
     if (name.find(part) != std::string::npos) cases.push_back(c);
   }
@@ -36,92 +28,88 @@ std::vector<AttentionBenchCase> CasesWith(const std::string& part) {
   return cases;
 }
 
-double ForwardFlops(const AttentionBenchCase& c) {
-  const auto n = static_cast<double>(c.shape.n);
-  return 4.0 * static_cast<double>(c.shape.batch * c.shape.heads * c.shape.dim) * n * n *
-         c.shape.density;
+// Attention over the blocks of a mask file: what a model kept, its lengths and its places.
+std::vector<AttentionBenchCase> CasesOfFile(const std::string& path, int64_t dim) {
+  const TensorReader file(path, EncodingType::kMask);
+  const auto list = [&](const char* name) {
+    return file.IntListAttribute("/mask", name).value_or(std::vector<int64_t>{});
+  };
+  const std::vector<int64_t> block = list("block"), tokens = list("tokens");
+  if (block.size() != 2 || tokens.size() != 2 || std::min(block[0], block[1]) < 1) {
+    throw DataError("{}: /mask: block or tokens missing", path);
+  }
+  if (tokens[0] != tokens[1] || file.IntAttribute("/mask", "causal").value_or(0) != 0) {
+    throw UsageError("{}: /mask: causal, or of other keys than queries; bench has neither", path);
+  }
+  const BlockSize size{static_cast<int>(block[0]), static_cast<int>(block[1])};
+  const int64_t t_q = BlockCount(tokens[0], size.q), t_k = BlockCount(tokens[1], size.k);
+  file.Require("/mask", DType::kU8, {-1, -1, t_q, t_k}, "its own number of tokens");
+  const HostArray mask = file.Read("/mask");
+  const bench::ProblemShape shape{.batch = mask.shape()[0],
+                                  .heads = mask.shape()[1],
+                                  .n = tokens[0],
+                                  .dim = dim,
+                                  .block = size};
+  const std::span bytes(reinterpret_cast<const uint8_t*>(mask.data()), mask.bytes());
+  return CasesOfMask(shape, bench::ListsOf(bytes, t_k));
 }
 
 // Work of verifying, warming up and the fewest repetitions; selections are small beside it.
-double PlannedFlops(const std::vector<AttentionBenchCase>& cases, int repetitions) {
+double TotalFlops(const std::vector<AttentionBenchCase>& cases, int repetitions) {
   double flops = 0;
-  for (const AttentionBenchCase& c : cases) {
-    if (c.operation == bench::AttentionOperation::kSelect) continue;
-    const bool backward = c.operation == bench::AttentionOperation::kAttendBackward;
-    flops += ForwardFlops(c) * (backward ? 2.5 : 1.0) * (2 + repetitions);
-  }
+  for (const AttentionBenchCase& c : cases) flops += PlannedFlops(c) * (2 + repetitions);
   return flops;
 }
 
-Json ToJson(const std::optional<double>& x) { return x ? Json(*x) : Json(nullptr); }
-
-Json ToJson(const AttentionBenchResult& r) {
-  return {{"operation", NameOf(r.spec.operation)},
-          {"dtype", NameOf(r.spec.dtype)},
-          {"shape", {r.spec.shape.batch, r.spec.shape.heads, r.spec.shape.n, r.spec.shape.dim}},
-          {"block", {r.spec.shape.block.q, r.spec.shape.block.k}},
-          {"density", r.density},
-          {"relative_error", r.error},
-          {"seconds", r.seconds},
-          {"repetitions", r.repetitions},
-          {"gflops", r.gflops > 0 ? Json(r.gflops) : Json(nullptr)},
-          {"peak_gflops", ToJson(r.peak_gflops)},
-          {"share_of_peak", ToJson(r.share_of_peak)},
-          {"rate_to_dense", ToJson(r.rate_to_dense)},
-          {"seconds_to_attend", ToJson(r.seconds_to_attend)}};
-}
-
-std::string Cell(const std::optional<double>& x) { return x ? fmt::format("{:.3f}", *x) : "-"; }
-
-// Also reads as plain text: columns are padded.
-std::string Table(const std::vector<AttentionBenchResult>& results) {
-  std::string text =
-      fmt::format("| {:<15} | {:<5} | {:<15} | {:>7} | {:>9} | {:>8} | {:>8} | {:>8} | {:>9} |\n",
-                  "operation", "dtype", "B x H x N x D", "density", "seconds", "GFLOP/s", "of peak",
-                  "to dense", "to attend");
-  text += fmt::format(
-      "| {:-<15} | {:-<5} | {:-<15} | {:->6}: | {:->8}: | {:->7}: | {:->7}: | "
-      "{:->7}: | {:->8}: |\n",
-      "", "", "", "", "", "", "", "", "");
-  for (const AttentionBenchResult& r : results) {
-    text += fmt::format(
-        "| {:<15} | {:<5} | {:<15} | {:>7.4f} | {:>9.5f} | {:>8} | {:>8} | {:>8} | {:>9} |\n",
-        NameOf(r.spec.operation), NameOf(r.spec.dtype), ShapeText(r.spec.shape), r.density,
-        r.seconds, r.gflops > 0 ? fmt::format("{:.1f}", r.gflops) : "-", Cell(r.share_of_peak),
-        Cell(r.rate_to_dense), Cell(r.seconds_to_attend));
+// A GPU is done long before the host has checked its results.
+double DeviceSeconds(const std::vector<AttentionBenchCase>& cases, double seconds) {
+  double total = 5.0;  // its libraries, and the fastest product
+  for (const AttentionBenchCase& c : cases) {
+    const bench::ProblemShape& s = c.shape;
+    total +=
+        0.5 + 1e-8 * static_cast<double>(s.batch * s.heads * s.n * s.dim) + std::min(seconds, 1.0);
   }
-  return text;
+  return total;
 }
 
 }  // namespace
 
 Report Bench(const BenchConfig& config, RunScope& scope) {
-  const std::vector<AttentionBenchCase> cases = CasesWith(config.cases);
+  Context& context = scope.context();
+  const bool on_host = context.device().kind == DeviceKind::kHost;
+  const std::vector<AttentionBenchCase> cases = CasesWith(
+      config.cases, scope.Has("mask") ? CasesOfFile(scope.Input("mask"), config.dim)
+                                      : bench::StandardAttentionCases(context.device().kind));
   bench::AttentionBenchOptions options;
   options.seconds = config.seconds;
   Plan plan{.what = fmt::format("verify and time {} cases of attention", cases.size()),
-            .flops = PlannedFlops(cases, options.min_repetitions)};
-  for (const AttentionBenchCase& c : cases) plan.details.push_back(CaseName(c));
+            .flops = TotalFlops(cases, options.min_repetitions),
+            .seconds = on_host ? 0.0 : DeviceSeconds(cases, config.seconds)};
+  for (const AttentionBenchCase& c : cases) plan.details.push_back(NameOf(c));
   if (!scope.Begin(plan)) return {};
 
-  Context& context = scope.context();
   const auto total = static_cast<int64_t>(cases.size());
   int64_t done = 0;
   const auto report = [&](const AttentionBenchResult& r) {
-    scope.progress().Step(++done, total,
-                          fmt::format("{}: {:.4g} s, {} of peak", CaseName(r.spec), r.seconds,
-                                      Cell(r.share_of_peak)));
+    const std::string what =
+        r.absent.empty() ? fmt::format("{:.4g} s, {} of peak", r.seconds, Cell(r.share_of_peak))
+                         : r.absent;
+    scope.progress().Step(++done, total, fmt::format("{}: {}", NameOf(r.spec), what));
   };
   const std::vector<AttentionBenchResult> results =
       bench::RunAttentionBench(context, cases, options, report);
 
+  std::optional<bench::DeviceFacts> facts;
+  if (const auto probe = bench::OpenDeviceProbe(context)) facts = probe->Facts();
   Json json = {{"version", Version()},
                {"backend", context.Describe()},
+               {"device", facts ? ToJson(*facts) : Json(nullptr)},
                {"threads", context.pool().threads()},
                {"seconds_per_case", config.seconds},
+               {"ceilings", CeilingsOf(results)},
                {"results", Json::array()}};
   for (const AttentionBenchResult& r : results) json["results"].push_back(ToJson(r));
-  const std::string table = Table(results);
+  const std::string table = DeviceLine(facts, results) + BenchTable(results);
   if (scope.Has("output")) scope.WriteText(scope.Output(), json.dump(2) + "\n");
   if (scope.Has("table")) scope.WriteText(scope.Input("table"), table);
   const bool taken = (scope.Has("output") && scope.Output() == "-") ||

@@ -19,11 +19,6 @@ void CheckFinite(const MappedArray& array, const std::string& file, const std::s
   }
 }
 
-Tensor LoadOne(Context& context, const TensorReader& reader, const std::string& object) {
-  const auto array = std::make_shared<MappedArray>(MapFinite(reader, object));
-  return Tensor::Borrow(context, array->view(), array);
-}
-
 }  // namespace
 
 MappedArray MapFinite(const TensorReader& reader, const std::string& object) {
@@ -67,11 +62,12 @@ InputShapes CheckInputs(const TensorReader& reader, const std::string& group) {
   return {q.shape, k.shape, q.dtype};
 }
 
-LoadedInputs LoadInputs(Context& context, const TensorReader& reader, const std::string& group) {
+HostInputs MapInputs(const TensorReader& reader, const std::string& group) {
   CheckInputs(reader, group);
-  return {LoadOne(context, reader, InGroup(group, "q")),
-          LoadOne(context, reader, InGroup(group, "k")),
-          LoadOne(context, reader, InGroup(group, "v"))};
+  const auto map = [&](const char* name) {
+    return std::make_shared<const MappedArray>(MapFinite(reader, InGroup(group, name)));
+  };
+  return {map("q"), map("k"), map("v")};
 }
 
 }  // namespace suffice::sparsify

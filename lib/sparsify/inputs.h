@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// q, k, v out of a tensor file, mapped where the device is the host.
+// q, k, v out of a tensor file, mapped.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "lib/io/tensor_file.h"
@@ -15,10 +16,13 @@ MappedArray MapFinite(const TensorReader& reader, const std::string& object);
 struct LoadedInputs {
   Tensor q, k, v;
 };
+struct HostInputs {
+  std::shared_ptr<const MappedArray> q, k, v;
+};
 
 // `group` holds q, k and v. Throws kData for shapes that do not fit each other, a dtype other than
 // bf16 and fp32, an extent of 0, and NaN or infinity.
-LoadedInputs LoadInputs(Context& context, const TensorReader& reader, const std::string& group);
+HostInputs MapInputs(const TensorReader& reader, const std::string& group);
 
 // The shapes alone, checked, before anything is read.
 struct InputShapes {

@@ -9,30 +9,30 @@ namespace suffice::sparsify {
 Report Mask(const MaskConfig& config, RunScope& scope) {
   const TensorReader reader(scope.Input("qkv"));
   const InputShapes shapes = CheckInputs(reader, config.at);
-  const Setting setting = ToSetting(config);
+  ToSetting(config);  // refused before anything is loaded, as is a block
   ToBlock(config);
   if (!scope.Begin(PlanSelection(config, shapes, false))) return {};
-  const LoadedSelection loaded = LoadSelection(config, scope, reader);
-  const AttentionResult result = RunAttention(
-      scope.context(), loaded.inputs, PlanLayer(setting, 0, shapes.q[1], 0), {}, Wanted::kMaskOnly);
-  if (result.scores_nan) throw DataError("{}: the block scores are not numbers", reader.path());
+  LoadedSelection loaded(config, scope, reader);
+  HostArray mask(DType::kU8, {shapes.q[0], shapes.q[1], loaded.t_q(), loaded.t_k()});
+  PairCount pairs;
+  StepSeconds seconds;
+  for (size_t g = 0; g < loaded.groups().size(); ++g) {
+    const LoadedSelection::Part part = loaded.Attend(g, Wanted::kMaskOnly);
+    loaded.Place(loaded.MaskOf(part.result, loaded.groups()[g]), loaded.groups()[g], &mask);
+    pairs += part.result.pairs;
+    seconds += part.result.seconds;
+  }
   TensorWriter writer = scope.NewFile(EncodingType::kMask);
-  const View &q = loaded.inputs.q, &k = loaded.inputs.k;
-  const BlockSize block = loaded.inputs.block;
-  WriteMask(&writer,
-            MaskBytes(result, q.dim(0), q.dim(1), BlockCount(q.dim(2), block.q),
-                      BlockCount(k.dim(2), block.k)),
-            loaded.inputs, result.pairs);
+  loaded.WriteMask(&writer, mask, pairs);
   scope.Commit(std::move(writer));
   const nlohmann::ordered_json json = {
-      {"density", result.pairs.density()},
+      {"density", pairs.density()},
       {"density_formula", kDensityFormula},
-      {"seconds", {{"pool", result.seconds.pool}, {"select", result.seconds.select}}}};
+      {"seconds", {{"pool", seconds.pool}, {"select", seconds.select}}}};
   return {.text = fmt::format("density {:.6f} ({}), pool {:.4f} s, select {:.4f} s\n",
-                              result.pairs.density(), kDensityFormula, result.seconds.pool,
-                              result.seconds.select),
+                              pairs.density(), kDensityFormula, seconds.pool, seconds.select),
           .json = json.dump() + "\n",
-          .facts = {{"density", fmt::format("{:.6f}", result.pairs.density())}}};
+          .facts = {{"density", fmt::format("{:.6f}", pairs.density())}}};
 }
 
 }  // namespace suffice::sparsify

@@ -2,6 +2,7 @@
 #include "lib/sparsify/selection.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "lib/base/error.h"
 
@@ -27,31 +28,81 @@ BlockSize ToBlock(const SelectionConfig& c) {
   throw UsageError("block {}x{}: 128x64, 64x64 or 128x128 wanted", block.q, block.k);
 }
 
-LoadedSelection LoadSelection(const SelectionConfig& config, RunScope& scope,
-                              const TensorReader& reader) {
-  Context& context = scope.context();
-  LoadedSelection loaded;
-  loaded.tensors = LoadInputs(context, reader, config.at);
-  loaded.inputs = {loaded.tensors.q, loaded.tensors.k, loaded.tensors.v,
-                   ToBlock(config),  {config.causal},  static_cast<float>(config.scale)};
-  if (!scope.Has("mask")) return loaded;
+LoadedSelection::LoadedSelection(const SelectionConfig& config, RunScope& scope,
+                                 const TensorReader& reader)
+    : scope_(scope),
+      shapes_(CheckInputs(reader, config.at)),
+      block_(ToBlock(config)),
+      setting_(ToSetting(config)),
+      mask_{config.causal},
+      scale_(static_cast<float>(config.scale)),
+      stream_(scope.context(), scope.options().context, MapInputs(reader, config.at),
+              HeadGroups(shapes_, block_)) {
+  if (!scope.Has("mask")) return;
   const TensorReader mask(scope.Input("mask"), EncodingType::kMask);
-  const Shape& q = loaded.tensors.q.shape();
-  const BlockSize block = loaded.inputs.block;
   const std::vector<int64_t> theirs =
       mask.IntListAttribute("/mask", "block").value_or(std::vector<int64_t>{});
-  if (theirs != std::vector<int64_t>{block.q, block.k}) {
+  if (theirs != std::vector<int64_t>{block_.q, block_.k}) {
     throw UsageError(
         "{}: /mask: blocks of {}, the config wants {}x{}", mask.path(),
-        theirs.size() == 2 ? fmt::format("{}x{}", theirs[0], theirs[1]) : "unknown size", block.q,
-        block.k);
+        theirs.size() == 2 ? fmt::format("{}x{}", theirs[0], theirs[1]) : "unknown size", block_.q,
+        block_.k);
   }
-  mask.Require(
-      "/mask", DType::kU8,
-      {q[0], q[1], BlockCount(q[2], block.q), BlockCount(loaded.tensors.k.shape()[2], block.k)},
-      "the capture");
-  loaded.given = Tensor::FromHost(context, mask.Read("/mask"));
-  return loaded;
+  mask.Require("/mask", DType::kU8, {shapes_.q[0], shapes_.q[1], t_q(), t_k()}, "the capture");
+  given_ = Tensor::FromHost(scope.context(), mask.Read("/mask"));
+}
+
+LoadedSelection::Part LoadedSelection::Attend(size_t index, Wanted wanted) {
+  const HeadGroup& group = groups()[index];
+  Part part;
+  part.tensors = stream_.Take(index);
+  part.inputs = {part.tensors.q, part.tensors.k, part.tensors.v, block_, mask_, scale_};
+  const Tensor given =
+      given_.empty()
+          ? Tensor()
+          : given_.Slice(0, group.batch, group.batch + 1).Slice(1, group.begin, group.end);
+  part.result = RunAttention(scope_.context(), part.inputs,
+                             PlanLayer(setting_, 0, group.end - group.begin, 0), given, wanted);
+  if (part.result.scores_nan) {
+    throw DataError("{}: the block scores are not numbers", scope_.Input("qkv"));
+  }
+  return part;
+}
+
+void LoadedSelection::Place(const HostArray& part, const HeadGroup& group, HostArray* whole) const {
+  const auto head = static_cast<size_t>(group.batch * shapes_.q[1] + group.begin);
+  const size_t head_bytes = part.bytes() / static_cast<size_t>(group.end - group.begin);
+  std::memcpy(whole->data() + head * head_bytes, part.data(), part.bytes());
+}
+
+HostArray LoadedSelection::MaskOf(const AttentionResult& result, const HeadGroup& group) const {
+  HostArray mask(DType::kU8, {1, group.end - group.begin, t_q(), t_k()});
+  const auto bytes = mask.values<uint8_t>();
+  if (result.lists.row_ptr.empty()) {
+    std::fill(bytes.begin(), bytes.end(), uint8_t{1});
+    return mask;
+  }
+  const HostArray ptr = result.lists.row_ptr.ToHost(), ids = result.lists.row_ids.ToHost();
+  const auto offsets = ptr.values<int64_t>();
+  for (size_t row = 0; row + 1 < offsets.size(); ++row) {
+    for (int64_t e = offsets[row]; e < offsets[row + 1]; ++e) {
+      bytes[row * static_cast<size_t>(t_k()) + ids.values<uint16_t>()[static_cast<size_t>(e)]] = 1;
+    }
+  }
+  return mask;
+}
+
+void LoadedSelection::WriteMask(TensorWriter* writer, const HostArray& mask,
+                                const PairCount& pairs) const {
+  writer->Dataset("/mask", mask,
+                  {.storage = Storage::kPacked,
+                   .dims = {"batch", "head", "query block", "key block"},
+                   .dtype = {}});
+  writer->Attribute("/mask", "block", std::vector<int64_t>{block_.q, block_.k});
+  writer->Attribute("/mask", "tokens", std::vector<int64_t>{shapes_.q[2], shapes_.k[2]});
+  writer->Attribute("/mask", "causal", int64_t{mask_.causal});
+  writer->Attribute("/", "density", pairs.density());
+  writer->Attribute("/", "density-formula", std::string(kDensityFormula));
 }
 
 Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, bool attends) {
@@ -68,37 +119,6 @@ Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, boo
                       static_cast<uint64_t>(2 * shapes.k[2] * shapes.k[3]) * size +
                       (uint64_t{64} << 20);
   return plan;
-}
-
-HostArray MaskBytes(const AttentionResult& result, int64_t batch, int64_t heads, int64_t t_q,
-                    int64_t t_k) {
-  HostArray mask(DType::kU8, {batch, heads, t_q, t_k});
-  const auto bytes = mask.values<uint8_t>();
-  if (result.lists.row_ptr.empty()) {
-    std::fill(bytes.begin(), bytes.end(), uint8_t{1});
-    return mask;
-  }
-  const HostArray ptr = result.lists.row_ptr.ToHost(), ids = result.lists.row_ids.ToHost();
-  const auto offsets = ptr.values<int64_t>();
-  for (size_t row = 0; row + 1 < offsets.size(); ++row) {
-    for (int64_t e = offsets[row]; e < offsets[row + 1]; ++e) {
-      bytes[row * static_cast<size_t>(t_k) + ids.values<uint16_t>()[static_cast<size_t>(e)]] = 1;
-    }
-  }
-  return mask;
-}
-
-void WriteMask(TensorWriter* writer, const HostArray& bytes, const AttentionInputs& inputs,
-               const PairCount& pairs) {
-  writer->Dataset("/mask", bytes,
-                  {.storage = Storage::kPacked,
-                   .dims = {"batch", "head", "query block", "key block"},
-                   .dtype = {}});
-  writer->Attribute("/mask", "block", std::vector<int64_t>{inputs.block.q, inputs.block.k});
-  writer->Attribute("/mask", "tokens", std::vector<int64_t>{inputs.q.dim(2), inputs.k.dim(2)});
-  writer->Attribute("/mask", "causal", int64_t{inputs.mask.causal});
-  writer->Attribute("/", "density", pairs.density());
-  writer->Attribute("/", "density-formula", std::string(kDensityFormula));
 }
 
 }  // namespace suffice::sparsify

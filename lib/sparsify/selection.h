@@ -5,7 +5,7 @@
 
 #include "lib/run/run_scope.h"
 #include "lib/sparsify/attention_run.h"
-#include "lib/sparsify/inputs.h"
+#include "lib/sparsify/head_stream.h"
 #include "lib/sparsify/verbs.h"
 
 namespace suffice::sparsify {
@@ -15,21 +15,42 @@ inline constexpr char kDensityFormula[] = "kept (query, key) token pairs / allow
 Setting ToSetting(const SelectionConfig& config);  // throws kUsage for one that cannot be
 BlockSize ToBlock(const SelectionConfig& config);  // throws kUsage for sizes no kernel has
 
-struct LoadedSelection {
-  LoadedInputs tensors;
-  Tensor given;  // (B, H, T_q, T_k) u8 of --mask, or empty
-  AttentionInputs inputs;
+// What a selection is about, its tensors a group of heads at a time.
+class LoadedSelection {
+ public:
+  LoadedSelection(const SelectionConfig& config, RunScope& scope, const TensorReader& reader);
+
+  const std::vector<HeadGroup>& groups() const { return stream_.groups(); }
+  const InputShapes& shapes() const { return shapes_; }
+  BlockSize block() const { return block_; }
+  int64_t t_q() const { return BlockCount(shapes_.q[2], block_.q); }
+  int64_t t_k() const { return BlockCount(shapes_.k[2], block_.k); }
+
+  // Attention over one group, and what it was about. Throws kData for scores that are not numbers.
+  struct Part {
+    LoadedInputs tensors;
+    AttentionInputs inputs;
+    AttentionResult result;
+  };
+  Part Attend(size_t group, Wanted wanted);
+
+  // A group's rows into their place of a (B, H, ...) array, and its kept blocks into a mask's.
+  void Place(const HostArray& part, const HeadGroup& group, HostArray* whole) const;
+  HostArray MaskOf(const AttentionResult& result, const HeadGroup& group) const;
+  void WriteMask(TensorWriter* writer, const HostArray& mask, const PairCount& pairs) const;
+
+ private:
+  RunScope& scope_;
+  const InputShapes shapes_;
+  const BlockSize block_;
+  const Setting setting_;
+  const AttentionMask mask_;
+  const float scale_;
+  HeadStream stream_;
+  Tensor given_;  // (B, H, T_q, T_k) u8 of --mask, or empty
 };
-LoadedSelection LoadSelection(const SelectionConfig& config, RunScope& scope,
-                              const TensorReader& reader);
 
 // `attends`: the output is computed, not the mask alone.
 Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, bool attends);
-
-// The kept blocks as (B, H, T_q, T_k) bytes, what a person or another program reads, for q (B, H).
-HostArray MaskBytes(const AttentionResult& result, int64_t batch, int64_t heads, int64_t t_q,
-                    int64_t t_k);
-void WriteMask(TensorWriter* writer, const HostArray& bytes, const AttentionInputs& inputs,
-               const PairCount& pairs);
 
 }  // namespace suffice::sparsify

@@ -46,10 +46,12 @@ void Visit(Fields& f, SweepConfig& c) {
 
 void Visit(Fields& f, BenchConfig& c) {
   f("cases", c.cases, "only cases whose name has this part; empty: all").Flag("case");
-  f("seconds", c.seconds, "of timing a case; three repetitions at least, nine at most")
+  f("seconds", c.seconds,
+    "of timing a case; three repetitions at least, nine at most, 100 on a GPU")
       .Range(0, 3600)
       .Unit("seconds")
       .Flag("seconds");
+  f("dim", c.dim, "with --mask: the head dimension").Range(1, 256).Flag("dim");
 }
 
 namespace {
@@ -126,13 +128,23 @@ VerbInfo BenchInfo() {
   info.description =
       "Each case is checked against its definition, then timed. Rates count the kept pairs only; "
       "their share is\n"
-      "of the peak rate measured between repetitions. A case is named "
-      "operation/dtype/BxHxNxD/density.";
+      "of the peak rate measured between repetitions: on a GPU that of the vendor's bf16 product, "
+      "before and\n"
+      "after a case. There, cases are other ones, events of the device time them, its cache is "
+      "overwritten\n"
+      "before each repetition, and small kernels are replayed as a graph. A case is named\n"
+      "operation/dtype/BxHxNxD/density, with /blocks, /lists and /rule where they are not the "
+      "usual; what a\n"
+      "backend cannot run is shown as -.";
   info.arguments = {
       {"output", "-o,--output", kOutput, false, false, "results as JSON; - is stdout"},
-      {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"}};
+      {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"},
+      {"mask", "--mask", kInput, false, false,
+       "time attention over the blocks of this mask file, as sparsify mask writes it, and dense"}};
   info.examples = {{"sparsify bench --threads 2 -o bench.json --table bench.md", "every case"},
-                   {"sparsify bench --case attend/bf16 --seconds 5", "forward in bf16, longer"}};
+                   {"sparsify bench --case attend/bf16 --seconds 5", "forward in bf16, longer"},
+                   {"sparsify bench --backend cuda --isa sm_80 --case 1x12x32760x128",
+                    "one shape by the portable kernels of a GPU"}};
   info.uses_backend = true;
   return info;
 }

@@ -52,6 +52,7 @@ void Visit(Fields& f, SweepConfig& c);
 struct BenchConfig {
   std::string cases;   // part of the names of those to run; empty: all
   double seconds = 2;  // of timing a case, after its verification
+  int64_t dim = 128;   // with a mask
 };
 void Visit(Fields& f, BenchConfig& c);
 

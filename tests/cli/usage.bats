@@ -74,6 +74,20 @@ load helper
     sparsify attend q.h5 --at /layers/0 -o x.h5 --backend tpu"
 }
 
+@test "a GPU that is not there is exit status 4, auto takes the CPU and says why" {
+  if nvidia-smi -L >/dev/null 2>&1; then skip "this machine has a GPU"; fi
+  "$SUFFICE_FIXTURE" capture q.h5
+  for where in "--backend cuda" "--backend cuda --isa sm_80" "--backend cuda --device 3"; do
+    fails 4 "backend cuda: " sparsify attend q.h5 --at /layers/0 -o x.h5 $where
+    [ ! -e x.h5 ]
+  done
+  run -0 --separate-stderr sparsify attend q.h5 --at /layers/0 -o x.h5
+  talk=$stderr
+  [[ $talk == *"on cpu"* ]]
+  run -0 sparsify --version -v
+  if [[ $output == *"backend cuda: "* ]]; then [[ $talk == *"(cuda: "* ]]; fi
+}
+
 @test "a folder that is not there is said before anything is computed" {
   make_clips
   fails 1 "nowhere/x.h5: cannot be created: No such file or directory" \

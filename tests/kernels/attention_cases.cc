@@ -288,6 +288,7 @@ CaseMask MakeMask(const AttentionCase& c) {
       bool keep = UniformAt(kSeed, 91, at) < 0.35f || j == chosen;
       if (c.lists == kNone || c.lists == kAll) keep = true;
       if (c.lists == kOne) keep = j == chosen;
+      if (c.lists == kSinks) keep = row % mask.t_q == 0 || j == 0;
       if (c.lists == kHoles) keep = keep && row % 3 != 1 && j % 4 != 2;
       mask.keep[at] = keep && j < allowed;
     }

@@ -28,6 +28,7 @@ enum class CaseLists {
   kOne,     // one block a row
   kRandom,  // about a third of the blocks, different in every head
   kHoles,   // the same with every third row empty and one block in four never kept
+  kSinks,   // the first row keeps every block, every row keeps the first block
 };
 
 struct AttentionCase {

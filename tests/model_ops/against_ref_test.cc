@@ -25,7 +25,9 @@ std::vector<HostArray> RunCase(const OpCase& op, const ContextOptions& options, 
 // Why tests of the cuda backend cannot run here; empty if they can.
 std::string WhyNoGpu() {
   for (const Backend* backend : Backends()) {
-    if (std::string(backend->name) == "cuda") return backend->unavailable(0).value_or("");
+    if (std::string(backend->name) != "cuda") continue;
+    if (backend->linear.run == nullptr) return "this build has attention alone on cuda";
+    return backend->unavailable(0).value_or("");
   }
   return "this build has no cuda backend";
 }

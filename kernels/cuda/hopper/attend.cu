@@ -62,7 +62,7 @@ struct Producer {
       const int i = q_place.stage;
       Wait(shared.q_empty[i], q_place.parity ^ 1);
       shared.item[i] = item;
-      if (item.row < 0 || item.count == 0) {
+      if (item.row < 0) {
         Arrive(shared.q_full[i]);
       } else {
         ArriveExpecting(shared.q_full[i], sizeof(shared.q[i]));
@@ -83,6 +83,25 @@ struct Producer {
                               place.batch);
   }
 
+  __device__ void LoadStep(const Place& place, int first, int second, int second_place) {
+    const int s = k_place.stage;
+    Wait(shared.k_empty[s], k_place.parity ^ 1);
+    shared.first_key[s][0] = first < args.lists.n_k ? first : kNoKey;
+    shared.first_key[s][1] = second_place;
+    Load(args.k, shared.k[s], shared.k_full[s], place, first, second);
+  }
+
+  // A step of zeros: keys beyond the tensor, which are hidden. Rows without keys have one, so that
+  // consumers need no case for them.
+  __device__ void LoadNothing(const Place& place, bool values) {
+    const int beyond[2] = {args.lists.n_k, args.lists.n_k};
+    if (lane == 0) {
+      LoadStep(place, beyond[0], beyond[1], kNoKey);
+      if (values) LoadValues(place, beyond);
+    }
+    k_place.Next();
+  }
+
   // The keys of an item, K one step ahead of V. An odd last step copies its sub-block twice, since
   // what is multiplied must be finite, and hides the second.
   __device__ void LoadKeys(const WorkItem& item, const Place& place) {
@@ -94,11 +113,7 @@ struct Producer {
       const int first = entries.Next().token;
       const int second = whole ? entries.Next().token : first;
       if (lane == 0) {
-        const int s = k_place.stage;
-        Wait(shared.k_empty[s], k_place.parity ^ 1);
-        shared.first_key[s][0] = first;
-        shared.first_key[s][1] = whole ? second : kNoKey;
-        Load(args.k, shared.k[s], shared.k_full[s], place, first, second);
+        LoadStep(place, first, second, whole ? second : kNoKey);
         if (step > 0) LoadValues(place, last);
       }
       k_place.Next();
@@ -120,8 +135,11 @@ struct Producer {
       const WorkItem item = NextItem(args.lists, args.schedule, lane);
       const Place place = PlaceOf(max(item.row, 0), args.heads, args.lists.blocks);
       Publish(item, place);
-      if (item.row < 0) break;
-      if (item.count > 0) LoadKeys(item, place);
+      if (item.row < 0) {
+        LoadNothing(place, false);  // consumers start the first S of whatever comes
+        return;
+      }
+      item.count > 0 ? LoadKeys(item, place) : LoadNothing(place, true);
     }
   }
 };
@@ -165,12 +183,6 @@ struct Consumer {
     BeginProducts();
     StartAlong<kDim, kStepKeys>(o, p, shared.v[v_place.stage], add);
     CommitProducts();
-  }
-
-  // What this warp has read may be overwritten.
-  __device__ void Release(Barrier& empty) const {
-    __syncwarp();
-    if (lane() == 0) Arrive(empty);
   }
 
   // Hides the keys of a step that a query may not see.
@@ -237,13 +249,14 @@ struct Consumer {
     if constexpr (kGroups == 2) ArriveNamed(kTurn + 1 - group, 2 * kWarpgroup);
   }
 
-  // All steps of an item: O, not yet divided by l, and the rows' state.
-  __device__ void Attend(int steps, int q_first, Output& o, RowState& row) {
-    Scores s;
-    Fragments<kStepKeys> p;
-    TakeTurn();
-    StartScores(s);
-    GiveTurn();
+  __device__ WorkItem WaitForItem() {
+    Wait(shared.q_full[q_place.stage], q_place.parity);
+    return shared.item[q_place.stage];
+  }
+
+  // All of an item but the last O += P V, whose P stays behind. The first S is under way.
+  __device__ void Steps(int steps, int q_first, Scores& s, Fragments<kStepKeys>& p, Output& o,
+                        RowState& row) {
     WaitProducts<0>();
     Pin(s);
     Hide(s, q_first);
@@ -269,12 +282,6 @@ struct Consumer {
       Rescale(o, row);
       ToFragments(s, p);
     }
-    Release(shared.q_empty[q_place.stage]);  // the next queries but one may come
-    StartOutput(o, p, steps > 1);
-    WaitProducts<0>();
-    Pin(o);
-    Release(shared.v_empty[v_place.stage]);
-    v_place.Next();
   }
 
   __device__ void StoreLse(const Place& place, int query, float value) const {
@@ -341,48 +348,67 @@ struct Consumer {
     }
   }
 
+  // o and lse of an item, or a chunk's part.
+  __device__ void Store(Output& o, RowState& row, const WorkItem& item, const Place& place,
+                        int q_first) {
+    float lse[2];
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      row.l[r] += __shfl_xor_sync(~0u, row.l[r], 1);
+      row.l[r] += __shfl_xor_sync(~0u, row.l[r], 2);
+      row.alpha[r] = row.l[r] == 0.0f ? 0.0f : 1.0f / row.l[r];
+      lse[r] = row.l[r] == 0.0f ? kMinusInfinity : fmaf(row.m[r], args.unit, logf(row.l[r]));
+    }
+    Rescale(o, row);
+    if (item.slot >= 0) {
+      FinishChunk(o, lse, item);
+      return;
+    }
+    if (lane() % 4 == 0) {
+      StoreLse(place, q_first + FirstRow(), lse[0]);
+      StoreLse(place, q_first + FirstRow() + 8, lse[1]);
+    }
+    StoreOutput(o, place, q_first);
+  }
+
+  // The first S of the next item follows the last O += P V of this one, under whose epilogue it
+  // runs.
   __device__ void Run() {
     if (kGroups == 2 && group == 1) GiveTurn();  // the first turn is warpgroup 0's
-    while (true) {
-      Wait(shared.q_full[q_place.stage], q_place.parity);
-      const WorkItem item = shared.item[q_place.stage];
-      if (item.row < 0) break;
+    Scores s;
+    WorkItem item = WaitForItem();
+    TakeTurn();
+    StartScores(s);
+    GiveTurn();
+    while (item.row >= 0) {
       const Place place = PlaceOf(item.row, args.heads, args.lists.blocks);
       const int q_first = place.block * kQueries + group * kGroupRows;
+      const int steps = max(1, (item.count + 1) / 2);
       Output o;
       RowState row;
-      if (item.count > 0) {
-        Attend((item.count + 1) / 2, q_first, o, row);
-      } else {
-#pragma unroll
-        for (float& x : o.x) x = 0.0f;
-        Release(shared.q_empty[q_place.stage]);
-      }
+      Fragments<kStepKeys> p;
+      Steps(steps, q_first, s, p, o, row);
+      Release(shared.q_empty[q_place.stage]);  // the queries after the next may come
       q_place.Next();
-      float lse[2];
-#pragma unroll
-      for (int r = 0; r < 2; ++r) {
-        row.l[r] += __shfl_xor_sync(~0u, row.l[r], 1);
-        row.l[r] += __shfl_xor_sync(~0u, row.l[r], 2);
-        row.alpha[r] = row.l[r] == 0.0f ? 0.0f : 1.0f / row.l[r];
-        lse[r] = row.l[r] == 0.0f ? kMinusInfinity : fmaf(row.m[r], args.unit, logf(row.l[r]));
-      }
-      Rescale(o, row);
-      if (item.slot >= 0) {
-        FinishChunk(o, lse, item);
-        continue;
-      }
-      if (lane() % 4 == 0) {
-        StoreLse(place, q_first + FirstRow(), lse[0]);
-        StoreLse(place, q_first + FirstRow() + 8, lse[1]);
-      }
-      StoreOutput(o, place, q_first);
+      TakeTurn();
+      StartOutput(o, p, steps > 1);
+      const WorkItem next = WaitForItem();
+      StartScores(s);
+      GiveTurn();
+      WaitProducts<1>();
+      Pin(o);
+      Release(shared.v_empty[v_place.stage]);
+      v_place.Next();
+      Store(o, row, item, place, q_first);
+      item = next;
     }
+    WaitProducts<0>();
     if (thread == 0) WaitStoresRead();
   }
 };
 
-// Registers of the producer and of a consumer: all of a multiprocessor's 65,536.
+// Registers of a producer and of a consumer: together what the CTA is launched with, 168 a thread
+// of three warpgroups or 128 of two. One more, and setmaxnreg would wait for ever.
 constexpr int kProducerRegisters = 40;
 template <int kGroups>
 constexpr int kConsumerRegisters = kGroups == 2 ? 232 : 216;
@@ -395,16 +421,16 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
   SharedTiles& shared = *reinterpret_cast<SharedTiles*>(memory);
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x == 0) {
-    constexpr int kWarps = 4 * kGroups;  // each releases for itself
+    constexpr int kThreads = kWarpgroup * kGroups;  // each releases for itself
     for (int i = 0; i < kItems; ++i) {
       Init(shared.q_full[i], 1);
-      Init(shared.q_empty[i], kWarps);
+      Init(shared.q_empty[i], kThreads);
     }
     for (int i = 0; i < kStages; ++i) {
       Init(shared.k_full[i], 1);
       Init(shared.v_full[i], 1);
-      Init(shared.k_empty[i], kWarps);
-      Init(shared.v_empty[i], kWarps);
+      Init(shared.k_empty[i], kThreads);
+      Init(shared.v_empty[i], kThreads);
     }
     FenceInit();
   }

@@ -112,11 +112,6 @@ struct Consumer {
   __device__ int lane() const { return thread % 32; }
   __device__ int FirstRow() const { return thread / 32 * 16 + lane() / 4; }
 
-  __device__ void Release(Barrier& empty) const {
-    __syncwarp();
-    if (lane() == 0) Arrive(empty);
-  }
-
   // Hides the queries of a step that may not see a key: their P becomes 0. Keys beyond the tensor
   // are rows of their own, which nobody reads.
   __device__ void Hide(Scores& s) const {
@@ -213,7 +208,7 @@ struct Consumer {
           }
         }
       }
-      if (thread == 0) Arrive(shared.k_empty);
+      Release(shared.k_empty);
       return;
     }
     WriteTile<kDim>(dk, shared.k, thread);
@@ -225,8 +220,8 @@ struct Consumer {
       StoreRows<kDim>(args.second, shared.v, first_key, at.head, at.batch);
       CommitStores();
       WaitStoresRead();
-      Arrive(shared.k_empty);
     }
+    Release(shared.k_empty);
   }
 
   __device__ void Run() {
@@ -249,6 +244,8 @@ struct Consumer {
   }
 };
 
+// Registers of a producer and of a consumer: together what the CTA is launched with, 168 a thread
+// of three warpgroups or 128 of two. One more, and setmaxnreg would wait for ever.
 constexpr int kProducerRegisters = 56;
 constexpr int kConsumerRegisters = 224;
 
@@ -261,10 +258,10 @@ __global__ void __launch_bounds__(kWarpgroup*(kWorkers + 1), 1)
   if (threadIdx.x < kWorkers) {
     Shared<kDim>& own = shared[threadIdx.x];
     Init(own.k_full, 1);
-    Init(own.k_empty, 1);
+    Init(own.k_empty, kWarpgroup);
     for (int i = 0; i < kStages; ++i) {
       Init(own.full[i], 1);
-      Init(own.empty[i], 4);
+      Init(own.empty[i], kWarpgroup);
     }
     FenceInit();
   }

@@ -118,12 +118,6 @@ struct Consumer {
   __device__ int lane() const { return thread % 32; }
   __device__ int FirstRow() const { return thread / 32 * 16 + lane() / 4; }  // of the group's 64
 
-  // What this warp has read may be overwritten.
-  __device__ void Release(Barrier& empty) const {
-    __syncwarp();
-    if (lane() == 0) Arrive(empty);
-  }
-
   __device__ void StartScores(Scores& s, Scores& dp) {
     Wait(shared.k_full[k_place.stage], k_place.parity);
     Wait(shared.v_full[v_place.stage], v_place.parity);
@@ -261,6 +255,8 @@ struct Consumer {
   }
 };
 
+// Registers of a producer and of a consumer: together what the CTA is launched with, 168 a thread
+// of three warpgroups or 128 of two. One more, and setmaxnreg would wait for ever.
 constexpr int kProducerRegisters = 40;
 template <int kGroups>
 constexpr int kConsumerRegisters = kGroups == 2 ? 232 : 216;
@@ -273,16 +269,16 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
   Tiles& shared = *reinterpret_cast<Tiles*>(memory);
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x == 0) {
-    constexpr int kWarps = 4 * kGroups;
+    constexpr int kThreads = kWarpgroup * kGroups;
     Init(shared.q_full, 1);
-    Init(shared.q_empty, kWarps);
+    Init(shared.q_empty, kThreads);
     for (int i = 0; i < Tiles::kKeys; ++i) {
       Init(shared.k_full[i], 1);
-      Init(shared.k_empty[i], kWarps);
+      Init(shared.k_empty[i], kThreads);
     }
     for (int i = 0; i < Tiles::kValues; ++i) {
       Init(shared.v_full[i], 1);
-      Init(shared.v_empty[i], kWarps);
+      Init(shared.v_empty[i], kThreads);
     }
     FenceInit();
   }

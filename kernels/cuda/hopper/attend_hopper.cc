@@ -74,9 +74,13 @@ std::optional<std::string> UnsupportedShape(const View& q, BlockSize block) {
   if (q.dim(3) != 64 && q.dim(3) != 128) {
     return fmt::format("head dimension {}, wanted 64 or 128", q.dim(3));
   }
-  if ((block.q != 64 && block.q != 128) || block.k % kSubBlock != 0) {
-    return fmt::format("block {} x {}, wanted 64 or 128 x a multiple of {}", block.q, block.k,
-                       kSubBlock);
+  if ((block.q != 64 && block.q != 128) || (block.k != 64 && block.k != 128)) {
+    return fmt::format("block {} x {}, wanted 64 or 128 each", block.q, block.k);
+  }
+  // Rows of a schedule are numbered in 32 bits.
+  if (q.dim(0) * q.dim(1) * BlockCount(q.dim(2), kSubBlock) > INT32_MAX) {
+    return fmt::format("{} heads of {} tokens are more than this form counts", q.dim(0) * q.dim(1),
+                       q.dim(2));
   }
   return std::nullopt;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Hopper forms of attention: bf16, D = 64 or 128, blocks of 64 or 128 queries by a multiple of
-// 64 keys, tensors whose rows start at multiples of 16 bytes.
+// The Hopper forms of attention: bf16, D = 64 or 128, blocks of 64 or 128 queries by 64 or
+// 128 keys, tensors whose rows start at multiples of 16 bytes.
 #pragma once
 
 #include "kernels/backend.h"

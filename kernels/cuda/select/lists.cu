@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // From one bit a block to lists of ids. A CTA writes the lists of 32 rows; where they begin is the
-// sum of all counts before, which the CTAs pass on to each other: each publishes the sum of its own
-// counts at once, and what lies before it as soon as it knows (decoupled look-back: Merrill and
-// Garland, Single-pass Parallel Prefix Scan, NVIDIA NVR-2016-002). Sums of integers: no order
-// shows.
+// sum of all counts before, which the first CTAs add up and the others pass on: each publishes the
+// sum of its own counts at once, and what lies before it as soon as it knows (decoupled look-back:
+// Merrill and Garland, Single-pass Parallel Prefix Scan, NVIDIA NVR-2016-002). Sums of integers: no
+// order shows.
 #include <algorithm>
 
 #include "kernels/cuda/launch.h"
@@ -16,6 +16,7 @@ namespace {
 
 constexpr int kLists = 32;  // of a CTA: a lane each while they are counted
 constexpr int kWarps = 8;
+constexpr int kFewCounts = 8192;
 constexpr int kManyIds = 256;  // of 32 words: then a word at a time is faster than a bit of each
 
 // The state of a CTA: what it has published, a NaN bit, and a sum.
@@ -40,6 +41,27 @@ __device__ inline uint64_t LoadState(const uint64_t* state) {
 }
 __device__ inline void StoreState(uint64_t* state, uint64_t value) {
   *static_cast<volatile uint64_t*>(state) = value;
+}
+
+// The sum of the first counts, with kNan, in warp 0. By the whole CTA.
+__device__ uint64_t SumOfFirst(const uint32_t* counts, int end) {
+  __shared__ uint64_t sums[kWarps];
+  uint64_t sum = 0;
+  bool nan = false;
+  for (int i = static_cast<int>(threadIdx.x); i < end; i += 32 * kWarps) {
+    sum += counts[i] & ~kNanBit;
+    nan = nan || (counts[i] & kNanBit) != 0;
+  }
+#pragma unroll
+  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
+  nan = __any_sync(kAllLanes, nan);
+  if (LaneId() == 0) sums[WarpId()] = sum | (nan ? kNan : 0);
+  __syncthreads();
+  uint64_t all = 0;
+  for (int w = 0; w < kWarps && threadIdx.x < 32; ++w) {
+    all = ((all & kSumMask) + (sums[w] & kSumMask)) | ((all | sums[w]) & kNan);
+  }
+  return all;
 }
 
 // The sum of all counts before tile `tile`, with kNan. By one whole warp.
@@ -110,14 +132,17 @@ __global__ void __launch_bounds__(32 * kWarps) Lists(const __grid_constant__ Lis
   const int first = tile * kLists;
   const int lane = LaneId();
 
+  // Nobody waits for the tiles before these: they are few enough to add up.
+  const bool adds_up = first <= kFewCounts;
+  const uint64_t added = adds_up ? SumOfFirst(job.counts, first) : 0;
   if (WarpId() == 0) {
     const uint32_t count = first + lane < job.lists ? job.counts[first + lane] : 0;
     const uint32_t own = count & ~kNanBit;
     const uint32_t up_to = InclusiveScan(own, lane);
     const uint64_t nan = __any_sync(kAllLanes, (count & kNanBit) != 0) ? kNan : 0;
     const uint64_t sum = __shfl_sync(kAllLanes, up_to, 31);
-    if (lane == 0) StoreState(states + tile, kOwn | nan | sum);
-    const uint64_t before = LookBack(states, tile);
+    if (lane == 0 && !adds_up) StoreState(states + tile, kOwn | nan | sum);
+    const uint64_t before = adds_up ? added : LookBack(states, tile);
     const uint64_t whole = (before + sum) | nan;
     if (lane == 0) StoreState(states + tile, kUpTo | whole);
     const auto begin = static_cast<int64_t>((before & kSumMask) + up_to - own);

@@ -8,6 +8,7 @@
 
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/select/geometry.h"
+#include "kernels/cuda/select/split_rows.h"
 
 namespace suffice::cuda {
 
@@ -26,6 +27,7 @@ struct SelectPlan {
   int tile_rows, tiles;       // query blocks scored at once; tiles of one head
   int64_t tiles_at_once = 0;  // of all heads, for which the workspace has room
 
+  SplitRows q_split, k_split;
   float* scores;
   uint32_t* row_words;
   uint32_t* row_counts;
@@ -66,12 +68,26 @@ struct SelectPlan {
     Carver carver(workspace);
     scores = carver.Take<float>(
         scores_row > 0 ? std::min(rows, tiles_at_once * tile_rows) * scores_row : 0);
+    if (makes_scores) {
+      q_split = TakeSplit(carver, rows);
+      k_split = TakeSplit(carver, columns / group);
+    }
     row_words = carver.Take<uint32_t>(rows * words_k);
     row_counts = carver.Take<uint32_t>(rows);
     column_words = carver.Take<uint32_t>(p.columns.empty() ? 0 : columns * words_q);
     column_counts = carver.Take<uint32_t>(p.columns.empty() ? 0 : columns);
     states = carver.Take<uint64_t>(state_count);
     bytes = carver.bytes();
+  }
+
+ private:
+  SplitRows TakeSplit(Carver& carver, int64_t count) const {
+    SplitRows split;
+    split.pitch = SplitPitch(dim);
+    split.high = carver.Take<uint16_t>(count * split.pitch);
+    split.low = carver.Take<uint16_t>(count * split.pitch);
+    split.unscale = carver.Take<float>(count);
+    return split;
   }
 };
 

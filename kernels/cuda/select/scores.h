@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/select/geometry.h"
+#include "kernels/cuda/select/split_rows.h"
 
 namespace suffice::cuda {
 
@@ -25,6 +26,7 @@ int ScoreTileRows(int dim);
 
 struct ScoreArgs {
   HeadRows q, k, out;
+  SplitRows q_split, k_split;  // q and k once more: rows (b, h, i), (b, h_kv, j)
   SelectGeometry geometry;
   int heads = 1, group = 1;  // of a batch element; query heads of one key head
   int dim = 0;

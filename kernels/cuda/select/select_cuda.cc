@@ -58,12 +58,25 @@ ScoreArgs ScoreArgsOf(const SelectParams& p, const SelectPlan& plan) {
   ScoreArgs args;
   args.q = HeadRowsOf(p.q_pooled);
   args.k = HeadRowsOf(p.k_pooled);
+  args.q_split = plan.q_split;
+  args.k_split = plan.k_split;
   args.geometry = plan.geometry;
   args.heads = plan.heads;
   args.group = plan.group;
   args.dim = plan.dim;
   args.scale = p.scale;
   return args;
+}
+
+SplitJob SplitJobOf(const View& x, const SplitRows& out) {
+  return {static_cast<const float*>(x.data),
+          x.stride(0),
+          x.stride(1),
+          x.stride(2),
+          static_cast<int>(x.dim(0)),
+          static_cast<int>(x.dim(1)),
+          static_cast<int>(x.dim(2)),
+          out};
 }
 
 RowArgs RowArgsOf(const SelectParams& p, const SelectPlan& plan) {
@@ -91,7 +104,11 @@ void RunSelect(Context& context, const SelectParams& p, void* workspace) {
   const SelectPlan plan = PlanOf(p, workspace);
   const cudaStream_t stream = StreamOf(context);
   ScoreArgs score_args;
-  if (plan.makes_scores) score_args = ScoreArgsOf(p, plan);
+  if (plan.makes_scores) {
+    score_args = ScoreArgsOf(p, plan);
+    LaunchSplitRows(SplitJobOf(p.q_pooled, plan.q_split), SplitJobOf(p.k_pooled, plan.k_split),
+                    plan.dim, stream);
+  }
   RowArgs row_args = RowArgsOf(p, plan);
   int64_t first = 0;
   do {
