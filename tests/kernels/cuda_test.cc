@@ -2,6 +2,7 @@
 // What the CUDA backend promises beyond agreeing with the reference: rows and columns that keep
 // everything, the same bits every time, work that a CUDA graph can hold. On a machine without a
 // usable GPU these tests are skipped, and say so.
+#include <cublasLt.h>
 #include <cuda_runtime_api.h>
 #include <gtest/gtest.h>
 
@@ -159,6 +160,10 @@ INSTANTIATE_TEST_SUITE_P(Kernels, Cuda, ::testing::Values("sm_80", "sm_90a"),
                          [](const auto& test) { return std::string(test.param); });
 
 // These need no GPU.
+TEST(CublasLt, IsLoadedWhenItIsCalled) {
+  EXPECT_STREQ(cublasLtGetStatusString(CUBLAS_STATUS_SUCCESS), "CUBLAS_STATUS_SUCCESS");
+}
+
 TEST(CudaBackend, ADeviceThatIsNotThereIsNamed) {
   const auto reason = CudaBackend().unavailable(1023);
   ASSERT_TRUE(reason.has_value());
