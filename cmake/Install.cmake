@@ -7,7 +7,8 @@ install(
   DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/suffice
   FILES_MATCHING
   PATTERN "*.h"
-  PATTERN "kernels/*/*" EXCLUDE  # a backend's own
+  PATTERN "kernels/*/*" EXCLUDE  # a backend's own, and the bench's
+  PATTERN "*/sparsify/bench_table.h" EXCLUDE
   PATTERN "*/io/hdf5_handle.h" EXCLUDE  # these four want hdf5.h, which stays behind lib/io
   PATTERN "*/io/tensor_attribute.h" EXCLUDE
   PATTERN "*/io/tensor_check.h" EXCLUDE
