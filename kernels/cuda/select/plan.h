@@ -8,7 +8,7 @@
 
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/select/geometry.h"
-#include "kernels/cuda/select/split_rows.h"
+#include "kernels/cuda/select/split.h"
 
 namespace suffice::cuda {
 
