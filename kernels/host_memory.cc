@@ -20,7 +20,9 @@ void* Allocate(Context&, size_t bytes) {
   const size_t alignment = large ? kHugePage : kLine;
   const size_t rounded = (std::max(bytes, kLine) + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, rounded);
-  if (memory == nullptr) throw DeviceError("host memory: {} bytes could not be allocated", bytes);
+  if (memory == nullptr) {
+    throw OutOfMemory(fmt::format("host memory: {} bytes could not be allocated", bytes));
+  }
 #if defined(MADV_HUGEPAGE)
   if (large) madvise(memory, rounded, MADV_HUGEPAGE);  // advice: a refusal changes nothing
 #endif

@@ -176,13 +176,14 @@ struct FillParams {
 };
 
 // AdamW (Loshchilov and Hutter, arXiv 1711.05101) with fp32 masters, gradient clipping by the
-// global norm, an exponential moving average, and the rounded copy that the model computes with.
+// global norm, an exponential moving average, and the rounded copy that the model computes with. A
+// step whose gradients are not all finite changes nothing: what was good before it stays.
 struct AdamWParams {
   View master, m, v;     // fp32, contiguous, equal sizes
   View grad;             // fp32
   View compute;          // bf16 or fp32 copy, out; optional
   View ema;              // fp32, ema = decay * ema + (1 - decay) * master; optional
-  View grad_square_sum;  // (1) fp32, over all parameters; with clip_norm > 0
+  View grad_square_sum;  // (1) fp32, over all parameters
   float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
   float clip_norm = 0;  // 0: none
   float ema_decay = 0;

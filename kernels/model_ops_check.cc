@@ -390,7 +390,7 @@ Reason Check(const AdamWParams& p) {
     c.Require(v->empty() || v->shape.elements() == p.master.shape.elements(),
               "master, m, v, grad, ema, compute: sizes differ");
   }
-  if (p.clip_norm > 0) c.Given("grad_square_sum", p.grad_square_sum);
+  c.Given("grad_square_sum", p.grad_square_sum);
   c.ShapeIs("grad_square_sum", p.grad_square_sum, {1});
   c.Type("grad_square_sum", p.grad_square_sum, DType::kF32);
   c.Require(p.step >= 1, "step: counts from 1");

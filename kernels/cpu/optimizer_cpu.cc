@@ -8,11 +8,10 @@ namespace {
 
 void AdamW(Context& context, const AdamWParams& p, void*) {
   const RowKernels& kernels = RowKernelsFor(context);
+  const float norm = std::sqrt(*p.grad_square_sum.ptr<float>());
+  if (!std::isfinite(norm)) return;
   float clip = 1.0f;
-  if (p.clip_norm > 0) {
-    const float norm = std::sqrt(*p.grad_square_sum.ptr<float>());
-    if (norm > p.clip_norm) clip = p.clip_norm / norm;
-  }
+  if (p.clip_norm > 0 && norm > p.clip_norm) clip = p.clip_norm / norm;
   const auto correction = [&](float beta) {
     return static_cast<float>(1.0 - std::pow(double{beta}, static_cast<double>(p.step)));
   };

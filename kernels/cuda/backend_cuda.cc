@@ -91,7 +91,9 @@ void* Alloc(Context& context, size_t bytes) {
   if (status != cudaErrorMemoryAllocation) Check(status, "device memory");
   size_t free = 0, total = 0;
   Check(cudaMemGetInfo(&free, &total), "device memory");
-  throw DeviceError("device memory: {} bytes wanted, {} of {} are free", bytes, free, total);
+  throw OutOfMemory(
+      fmt::format("device memory: {} bytes wanted beside {} in use, {} of {} are free", bytes,
+                  total - free, free, total));
 }
 
 void Free(Context& context, void* memory) {

@@ -8,12 +8,11 @@ namespace {
 // arXiv 1711.05101, Algorithm 2, with the schedule multiplier folded into lr: the decay is
 // lr * weight_decay * master. A gradient norm above clip_norm scales every gradient down to it.
 void AdamW(Context&, const AdamWParams& p, void*) {
+  const double norm = std::sqrt(Get(p.grad_square_sum, {0}));
+  if (!std::isfinite(norm)) return;
   const Flat master(p.master), m(p.m), v(p.v), grad(p.grad), compute(p.compute), ema(p.ema);
   double clip = 1.0;
-  if (p.clip_norm > 0) {
-    const double norm = std::sqrt(Get(p.grad_square_sum, {0}));
-    if (norm > double{p.clip_norm}) clip = double{p.clip_norm} / norm;
-  }
+  if (p.clip_norm > 0 && norm > double{p.clip_norm}) clip = double{p.clip_norm} / norm;
   const double beta1 = double{p.beta1}, beta2 = double{p.beta2}, lr = double{p.lr};
   const double correction1 = 1.0 - std::pow(beta1, static_cast<double>(p.step));
   const double correction2 = 1.0 - std::pow(beta2, static_cast<double>(p.step));

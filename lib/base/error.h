@@ -53,6 +53,12 @@ SUFFICE_DEFINE_ERROR(StoppedError, kStopped)
 // RunError with the text of errno: "PATH: WHAT: No space left on device".
 [[nodiscard]] Error ErrnoError(const std::string& path, const char* what);
 
+// kDevice: memory that is not there. Whoever knows what would need less says so on the way up.
+class OutOfMemory : public Error {
+ public:
+  explicit OutOfMemory(const std::string& message) : Error(ExitCode::kDevice, message) {}
+};
+
 namespace internal {
 [[noreturn]] void CheckFailure(const char* condition, const char* file, int line);
 }  // namespace internal

@@ -423,6 +423,20 @@ std::vector<OpCase> OtherCases() {
                                    .ema_decay = 0.9f,
                                    .step = 3});
        }},
+      {"adamw of gradients that are not finite",
+       [](Rig& r) {
+         const View norm = r.Out({1}, kF32);  // NaN
+         r.context.Run(AdamWParams{.master = r.InOut({901}, kF32),
+                                   .m = r.InOut({901}, kF32),
+                                   .v = r.InOut({901}, kF32),
+                                   .grad = r.In({901}, kF32),
+                                   .compute = r.InOut({901}, r.dtype),
+                                   .ema = r.InOut({901}, kF32),
+                                   .grad_square_sum = norm,
+                                   .lr = 0.01f,
+                                   .ema_decay = 0.9f,
+                                   .step = 3});
+       }},
   };
 }
 

@@ -63,6 +63,24 @@ TEST_F(AdamWTest, ClippingMakesTheStepIndependentOfTheGradientsSize) {
   }
 }
 
+TEST_F(AdamWTest, GradientsThatAreNotFiniteChangeNothing) {
+  for (const float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    ParameterSet set = MakeSet();
+    AdamW optimizer(set, {.lr = 0.1, .warmup_steps = 0, .ema_decay = 0.9});
+    SetGradient(set, 1);
+    optimizer.Step();
+    const std::vector<NamedArray> masters = set.Export(), ema = optimizer.ExportEma();
+    HostArray gradient = set["w"].grad.ToHost();
+    gradient.values<float>()[5] = bad;
+    set["w"].grad.CopyFromHost(gradient);
+    optimizer.Step();
+    EXPECT_TRUE(SameBits(set.Export(), masters));
+    EXPECT_TRUE(SameBits(optimizer.ExportEma(), ema));
+    EXPECT_FALSE(std::isfinite(optimizer.gradient_square_sum().ToHost().values<float>()[0]));
+  }
+}
+
 TEST_F(AdamWTest, RateWarmsUpAndDecays) {
   ParameterSet set = MakeSet();
   const AdamW optimizer(set, {.lr = 1.0, .warmup_steps = 10, .decay_steps = 110, .final_lr = 0.1});

@@ -25,11 +25,10 @@ __global__ void __launch_bounds__(kModelThreads) AdamW(const __grid_constant__ A
   const int64_t at = (int64_t{blockIdx.x} * kModelThreads + threadIdx.x) * kWidth;
   const int64_t left = a.count - at;
   if (left <= 0) return;
+  const float norm = sqrtf(*a.grad_square_sum);
+  if (!isfinite(norm)) return;
   float clip = 1.0f;
-  if (a.clip_norm > 0.0f) {
-    const float norm = sqrtf(*a.grad_square_sum);
-    if (norm > a.clip_norm) clip = a.clip_norm / norm;
-  }
+  if (a.clip_norm > 0.0f && norm > a.clip_norm) clip = a.clip_norm / norm;
   float g[kWidth], m[kWidth], v[kWidth], w[kWidth], ema[kWidth] = {};
   Read<kWidth>(a.grad + at, left, g);
   Read<kWidth>(a.m + at, left, m);
