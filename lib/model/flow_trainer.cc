@@ -8,7 +8,7 @@
 namespace suffice {
 
 FlowTrainer::FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint64_t seed,
-                         VideoDit* teacher, const Setting* setting, BlockSize block)
+                         Teacher* teacher, const Setting* setting, BlockSize block)
     : model_(&model),
       teacher_(teacher),
       config_(config),
@@ -16,6 +16,13 @@ FlowTrainer::FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint
       block_(block),
       optimizer_(model.parameters(), config.optimizer) {
   if (setting != nullptr && !setting->dense()) setting_ = *setting;
+}
+
+ClipBatch ClipBatch::Sample(int64_t b) const {
+  ClipBatch one{clips.Slice(0, b, b + 1), {}, Tensor()};
+  if (!labels.empty()) one.labels = {labels[static_cast<size_t>(b)]};
+  if (!context.empty()) one.context = context.Slice(0, b, b + 1);
+  return one;
 }
 
 Tensor FlowTrainer::Labels(const ClipBatch& batch, uint64_t first_sample) const {
@@ -31,58 +38,63 @@ Tensor FlowTrainer::Labels(const ClipBatch& batch, uint64_t first_sample) const 
   return Tensor::FromHost(model_->context(), host);
 }
 
-// Samples that attend by one plan run together; a setting that changes with t may split them.
-void FlowTrainer::Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
-                             const Tensor& loss_sum) {
-  const int64_t count = batch.clips.shape()[0];
+std::vector<double> FlowTrainer::Times(uint64_t first_sample, int64_t count) const {
   std::vector<double> t;
   for (int64_t b = 0; b < count; ++b) {
     t.push_back(SampleTime(config_.time, seed_, first_sample + static_cast<uint64_t>(b)));
   }
+  return t;
+}
+
+// Samples that attend by one plan run together; a setting that changes with t may split them.
+void FlowTrainer::Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
+                             const Tensor& loss_sum) {
+  const int64_t count = batch.clips.shape()[0];
+  const std::vector<double> t = Times(first_sample, count);
   const VideoDitConfig& c = model_->config();
   if (!setting_ || SamePlan(*setting_, c.depth, c.heads, t)) {
     return AccumulateAlike(batch, t, first_sample, step_samples, loss_sum);
   }
   for (int64_t b = 0; b < count; ++b) {
     const auto i = static_cast<size_t>(b);
-    ClipBatch one{batch.clips.Slice(0, b, b + 1), {}, Tensor()};
-    if (!batch.labels.empty()) one.labels = {batch.labels[i]};
-    if (!batch.context.empty()) one.context = batch.context.Slice(0, b, b + 1);
-    AccumulateAlike(one, {t[i]}, first_sample + i, step_samples, loss_sum);
+    AccumulateAlike(batch.Sample(b), {t[i]}, first_sample + i, step_samples, loss_sum);
   }
+}
+
+FlowTrainer::Problem FlowTrainer::Pose(const ClipBatch& batch, const std::vector<double>& t,
+                                       uint64_t first_sample) const {
+  Context& context = model_->context();
+  const Tensor& x0 = batch.clips;
+  const int64_t count = x0.shape()[0];
+  const auto elements = static_cast<uint64_t>(x0.shape().elements() / count);
+  const Tensor eps = FlowNoise(context, x0.shape(), seed_, first_sample * elements);
+  Problem p{model_->ToTokens(MixNoise(x0, eps, t), model_->compute_dtype()),
+            &model_->GeometryOf(x0.shape()),
+            {TimesTensor(context, t), Labels(batch, first_sample), batch.context},
+            Tensor(),
+            {}};
+  if (teacher_ != nullptr) {
+    p.target = teacher_->Velocity(first_sample, p.tokens, *p.geometry, p.conditioning);
+  } else {
+    p.target = model_->ToTokens(FlowVelocity(x0, eps), DType::kF32);
+  }
+  const VideoDitConfig& c = model_->config();
+  if (setting_) p.plan = PlanAt(*setting_, block_, c.depth, c.heads, t[0]);
+  return p;
 }
 
 void FlowTrainer::AccumulateAlike(const ClipBatch& batch, const std::vector<double>& t,
                                   uint64_t first_sample, int64_t step_samples,
                                   const Tensor& loss_sum) {
   Context& context = model_->context();
-  const Tensor& x0 = batch.clips;
-  const int64_t count = x0.shape()[0];
-  const auto elements = static_cast<uint64_t>(x0.shape().elements() / count);
-  const Tensor eps = FlowNoise(context, x0.shape(), seed_, first_sample * elements);
-  const Tensor tokens = model_->ToTokens(MixNoise(x0, eps, t), model_->compute_dtype());
-  const TokenGeometry& geometry = model_->GeometryOf(x0.shape());
-  const Conditioning conditioning{TimesTensor(context, t), Labels(batch, first_sample),
-                                  batch.context};
-  Tensor target;
-  if (teacher_ != nullptr) {
-    Tape infer(context, Tape::Mode::kInfer);
-    target = teacher_->Forward(infer, tokens, geometry, conditioning).value();
-  } else {
-    target = model_->ToTokens(FlowVelocity(x0, eps), DType::kF32);
-  }
-  AttentionPlan plan;
-  ForwardOptions options{.checkpoint = config_.checkpoint};
-  if (setting_) {
-    const VideoDitConfig& c = model_->config();
-    plan = PlanAt(*setting_, block_, c.depth, c.heads, t[0]);
-    options.plan = &plan;
-  }
+  const int64_t count = batch.clips.shape()[0];
+  const Problem p = Pose(batch, t, first_sample);
   Tape tape(context, Tape::Mode::kRecord);
-  const Var velocity = model_->Forward(tape, tokens, geometry, conditioning, options);
+  const Var velocity = model_->Forward(tape, p.tokens, *p.geometry, p.conditioning,
+                                       {.plan = &p.plan, .checkpoint = config_.checkpoint});
   const auto weight =
       static_cast<float>(static_cast<double>(count) / static_cast<double>(step_samples));
-  const Tensor loss = MseLoss(tape, velocity, target, count, weight);
+  const Tensor loss = MseLoss(tape, velocity, p.target, count, weight);
   context.Run(SumRowsParams{.x = loss.Reshape({count, 1}), .out = loss_sum});
   tape.Backward();
 }
@@ -97,6 +109,7 @@ std::optional<StepReport> FlowTrainer::Step(const std::vector<ClipBatch>& micro_
   const Tensor loss_sum(context, DType::kF32, {1, 1});
   context.Run(FillParams{.out = loss_sum});
   model_->parameters().ZeroGradients();
+  const uint64_t first_sample = samples_;
   for (const ClipBatch& batch : micro_batches) {
     Accumulate(batch, samples_, samples, loss_sum);
     samples_ += static_cast<uint64_t>(batch.clips.shape()[0]);
@@ -104,8 +117,9 @@ std::optional<StepReport> FlowTrainer::Step(const std::vector<ClipBatch>& micro_
   optimizer_.Step();
   const Tensor square_sum(context, DType::kF32, {1});
   context.Run(AxpbyParams{.x = optimizer_.gradient_square_sum(), .out = square_sum});
-  pending_ = Pending{optimizer_.steps(), samples, optimizer_.LrAt(optimizer_.steps()), loss_sum,
-                     square_sum};
+  pending_ = Pending{optimizer_.steps(), samples,    optimizer_.LrAt(optimizer_.steps()),
+                     loss_sum,           square_sum, first_sample,
+                     micro_batches};
   return before;
 }
 
@@ -115,6 +129,10 @@ std::optional<StepReport> FlowTrainer::Read() {
   const double square_sum = double{pending_->square_sum.ToHost().values<float>()[0]};
   const StepReport report{pending_->step, loss_sum / static_cast<double>(pending_->samples),
                           std::sqrt(square_sum), pending_->lr};
+  if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
+    throw RunError("step {}: loss {}, gradient norm {}: {}", report.step, report.loss,
+                   report.gradient_norm, Diagnose());
+  }
   pending_.reset();
   return report;
 }

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "lib/model/rectified_flow.h"
-#include "lib/model/video_dit.h"
+#include "lib/model/teacher.h"
 #include "lib/nn/adamw.h"
 
 namespace suffice {
@@ -31,6 +31,8 @@ struct ClipBatch {
   Tensor clips;                 // (B, C, F, Y, X) fp32
   std::vector<int32_t> labels;  // B of them; empty without classes
   Tensor context;               // (B, L, context_dim) of the compute dtype; empty without
+
+  ClipBatch Sample(int64_t b) const;  // that one alone
 };
 
 struct StepReport {
@@ -43,16 +45,28 @@ struct StepReport {
 class FlowTrainer {
  public:
   // Trains `model` on data; with a teacher, on the teacher's velocity. The two share a context and
-  // agree on everything but attention. `setting` is what the model attends by, null for dense; the
-  // teacher is dense. The referenced objects outlive the trainer.
+  // agree on everything but attention. `setting` is what the model attends by, null for dense. The
+  // referenced objects outlive the trainer.
   FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint64_t seed,
-              VideoDit* teacher = nullptr, const Setting* setting = nullptr, BlockSize block = {});
+              Teacher* teacher = nullptr, const Setting* setting = nullptr, BlockSize block = {});
 
   // One optimiser step over all micro-batches, queued on the context's stream. Returns the report
   // of the step before, which costs no wait for this one; nothing at the first call.
+  //
+  // A step whose loss or gradients are not finite changes neither weights nor moments; the call
+  // that would report it throws kFailed, which names the step and the part of the model where the
+  // first value that is not a number came up.
   std::optional<StepReport> Step(const std::vector<ClipBatch>& micro_batches);
-  // The report of the last step; waits for it. Nothing if it was already returned.
+  // The report of the last step; waits for it. Nothing if it was already returned. Throws as Step.
   std::optional<StepReport> Finish();
+
+  // The parameter whose gradient of the last step has the largest norm, and its share of the norm
+  // of all. Waits.
+  struct LargestGradient {
+    std::string parameter;
+    double share = 0;
+  };
+  LargestGradient FindLargestGradient() const;
 
   int64_t steps() const { return optimizer_.steps(); }
   const AdamW& optimizer() const { return optimizer_; }
@@ -69,16 +83,31 @@ class FlowTrainer {
     double lr;
     Tensor loss_sum;    // (1, 1) fp32: sum over samples of their mean squared errors
     Tensor square_sum;  // (1) fp32
+    uint64_t first_sample;
+    std::vector<ClipBatch> batches;  // to look for what went wrong
   };
+  // What a forward pass and its loss are made of.
+  struct Problem {
+    Tensor tokens;
+    const TokenGeometry* geometry;
+    Conditioning conditioning;
+    Tensor target;
+    AttentionPlan plan;  // empty: dense
+  };
+  std::vector<double> Times(uint64_t first_sample, int64_t count) const;
+  Problem Pose(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample) const;
   void Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
                   const Tensor& loss_sum);
   void AccumulateAlike(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample,
                        int64_t step_samples, const Tensor& loss_sum);
   Tensor Labels(const ClipBatch& batch, uint64_t first_sample) const;
   std::optional<StepReport> Read();
+  // Where the first value that is not finite comes up when `pending_` runs again, in words.
+  std::string Diagnose() const;
+  std::string DiagnoseSample(const ClipBatch& sample, uint64_t number) const;
 
   VideoDit* model_;
-  VideoDit* teacher_;
+  Teacher* teacher_;
   FlowTrainingConfig config_;
   uint64_t seed_;
   std::optional<Setting> setting_;

@@ -35,7 +35,8 @@ void CheckConfig(const VideoDitConfig& c, const std::string& source) {
   want(c.classes >= 0 && c.context_dim >= 0, "classes and context_dim must not be negative");
   want(c.time_features > 0 && c.time_features % 2 == 0, "time_features must be positive and even");
   want(c.rope_theta > 1, "rope_theta must be above 1");
-  want(c.token_order == "raster" || c.token_order == "tiles", "token_order is raster or tiles");
+  want(c.token_order == "raster" || c.token_order == "tiles" || c.token_order == "hilbert",
+       "token_order is raster, tiles or hilbert");
   if (c.rope_split.empty()) return;
   want(c.rope_split.size() == 3, "rope_split wants three numbers");
   int64_t sum = 0;
@@ -213,11 +214,17 @@ Var VideoDit::Block(Tape& tape, int64_t layer, const Var& x, const Var& c,
                  geometry.rope, batch, config_.head_dim(), settings);
   const Var o = Attention(tape, heads, qkv[2], settings, observer);
   Var y = LinearGateResidual(tape, o, of("attn.out.weight"), of("attn.out.bias"), m[2], x);
-  if (config_.context_dim > 0) y = CrossAttention(tape, name + "cross.", y, context_tokens, batch);
+  if (options.inspector) options.inspector(name + "attn", y.value());
+  if (config_.context_dim > 0) {
+    y = CrossAttention(tape, name + "cross.", y, context_tokens, batch);
+    if (options.inspector) options.inspector(name + "cross", y.value());
+  }
 
   const Var h2 = NormModulate(tape, y, m[4], m[3]);
   const Var hidden = Linear(tape, h2, of("mlp.0.weight"), of("mlp.0.bias"), Activation::kGeluTanh);
-  return LinearGateResidual(tape, hidden, of("mlp.2.weight"), of("mlp.2.bias"), m[5], y);
+  const Var out = LinearGateResidual(tape, hidden, of("mlp.2.weight"), of("mlp.2.bias"), m[5], y);
+  if (options.inspector) options.inspector(name + "mlp", out.value());
+  return out;
 }
 
 Var VideoDit::Forward(Tape& tape, const Tensor& tokens, const TokenGeometry& geometry,
@@ -239,6 +246,10 @@ Var VideoDit::Forward(Tape& tape, const Tensor& tokens, const TokenGeometry& geo
   const Var c = Condition(tape, conditioning);
   Var x = Linear(tape, tape.Constant(tokens), Of(tape, "patch_embed.weight"),
                  Of(tape, "patch_embed.bias"));
+  if (options.inspector) {
+    options.inspector("time and class embedding", c.value());
+    options.inspector("patch_embed", x.value());
+  }
   for (int64_t layer = 0; layer < config_.depth; ++layer) {
     if (options.checkpoint && tape.recording()) {
       // By value: the block runs again when these locals are gone.
@@ -257,8 +268,10 @@ Var VideoDit::Forward(Tape& tape, const Tensor& tokens, const TokenGeometry& geo
   const Var modulation = tape.WithFp32Gradient(
       Linear(tape, c, Of(tape, "final.modulation.weight"), Of(tape, "final.modulation.bias")));
   const std::vector<Var> m = tape.Split(modulation, {w, w});
-  return Linear(tape, NormModulate(tape, x, m[1], m[0]), Of(tape, "final.weight"),
-                Of(tape, "final.bias"), Activation::kNone, DType::kF32);
+  const Var velocity = Linear(tape, NormModulate(tape, x, m[1], m[0]), Of(tape, "final.weight"),
+                              Of(tape, "final.bias"), Activation::kNone, DType::kF32);
+  if (options.inspector) options.inspector("final", velocity.value());
+  return velocity;
 }
 
 Tensor VideoDit::Velocity(const Tensor& video, const Conditioning& conditioning,

@@ -37,7 +37,7 @@ struct VideoDitConfig {
   bool qk_norm = true;
   std::vector<int64_t> rope_split;  // head dimensions of frame, row, column; empty: as Wan splits
   double rope_theta = 10000.0;
-  std::string token_order = "raster";     // raster, tiles
+  std::string token_order = "raster";     // raster, tiles, hilbert
   std::vector<int64_t> tile = {4, 4, 4};  // frames, rows, columns of a tile, in tokens
 
   int64_t head_dim() const { return width / heads; }
@@ -66,6 +66,9 @@ struct ForwardOptions {
   bool checkpoint = false;              // run each block again in the backward pass
   // Sees the self-attention of each layer, once.
   std::function<void(int64_t layer, const AttentionTrace&)> observer;
+  // Sees what each part of the model gives, in the order of the pass: "patch_embed",
+  // "blocks.0.attn", "blocks.0.mlp", ..., "final".
+  std::function<void(const std::string& part, const Tensor& value)> inspector;
 };
 
 class VideoDit {

@@ -25,7 +25,8 @@ std::vector<NamedArray> TrainAndSample(Context& context) {
   Setting sparse;
   sparse.rule = "topk";
   sparse.k = {300'000};
-  FlowTrainer trainer(model, config, 5, &teacher, &sparse, {8, 4});
+  ModelTeacher followed(teacher);
+  FlowTrainer trainer(model, config, 5, &followed, &sparse, {8, 4});
   for (int step = 0; step < 2; ++step) {
     trainer.Step({{Tensor::FromHost(context, RandomClips(2, 3)), {0, 1}, Tensor()}});
   }

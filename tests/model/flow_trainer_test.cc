@@ -174,7 +174,8 @@ TEST_F(FlowTrainerTest, DistillationOfADenseTeacherStartsAtZeroForADenseStudent)
   VideoDit teacher = Model(DType::kF32), student = Model(DType::kF32);
   Stir(teacher, 2);
   student.parameters().Import(teacher.parameters().Export(), "test");
-  FlowTrainer dense(student, TinyTraining(), 5, &teacher);
+  ModelTeacher followed(teacher);
+  FlowTrainer dense(student, TinyTraining(), 5, &followed);
   dense.Step({Batch(2, 3)});
   EXPECT_EQ(dense.Finish()->loss, 0.0);
 
@@ -182,7 +183,7 @@ TEST_F(FlowTrainerTest, DistillationOfADenseTeacherStartsAtZeroForADenseStudent)
   student.parameters().Import(teacher.parameters().Export(), "test");
   Setting sparse = Sparse();
   sparse.k = {200'000};
-  FlowTrainer trainer(student, TinyTraining(), 5, &teacher, &sparse, {8, 4});
+  FlowTrainer trainer(student, TinyTraining(), 5, &followed, &sparse, {8, 4});
   double first = 0.0, last = 0.0;
   for (int step = 0; step < 40; ++step) {
     trainer.Step({Batch(2, 3)});
@@ -192,6 +193,89 @@ TEST_F(FlowTrainerTest, DistillationOfADenseTeacherStartsAtZeroForADenseStudent)
   }
   EXPECT_GT(first, 0.0);
   EXPECT_LT(last, 0.8 * first);
+}
+
+class FlowDiagnosisTest : public FlowTrainerTest {
+ protected:
+  // What a step over `batch` is refused with; the weights stay as they were.
+  std::string Refusal(VideoDit& model, const ClipBatch& batch) {
+    FlowTrainer trainer(model, TinyTraining(), 5);
+    trainer.Step({Batch(2, 3)});
+    EXPECT_TRUE(trainer.Finish());
+    if (spoil) spoil(model);
+    const std::vector<NamedArray> before = trainer.Export();
+    trainer.Step({Batch(1, 4), batch});
+    std::string message;
+    try {
+      trainer.Step({Batch(2, 3)});
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::kFailed);
+      message = e.what();
+    }
+    const std::vector<NamedArray> after = trainer.Export();
+    for (size_t i = 0; i < before.size(); ++i) {
+      if (before[i].name.starts_with("master/") || before[i].name.starts_with("optimizer/m/")) {
+        EXPECT_TRUE(SameBits(before[i].array, after[i].array)) << before[i].name;
+      }
+    }
+    return message;
+  }
+  void Scale(VideoDit& model, const std::string& name, float factor) {
+    std::vector<NamedArray> arrays = model.parameters().Export();
+    for (NamedArray& named : arrays) {
+      if (named.name != name) continue;
+      for (float& x : named.array.values<float>()) x *= factor;
+    }
+    model.parameters().Import(arrays, "test");
+  }
+  std::function<void(VideoDit&)> spoil;
+};
+
+TEST_F(FlowDiagnosisTest, NamesTheStepAndThePartThatOverflows) {
+  for (const std::string part : {"blocks.0.attn", "blocks.1.mlp"}) {
+    VideoDit model = Model(DType::kF32);
+    Stir(model, 2);
+    spoil = [&](VideoDit& m) {
+      // Weights and inputs are finite; what the part gives is not.
+      Scale(m, part == "blocks.1.mlp" ? "blocks.1.mlp.0.weight" : "blocks.0.attn.qkv.weight",
+            1e20f);
+      Scale(m, part == "blocks.1.mlp" ? "blocks.1.mlp.2.weight" : "blocks.0.attn.out.weight",
+            1e25f);
+    };
+    const std::string message = Refusal(model, Batch(2, 3));
+    EXPECT_NE(message.find("step 2: loss "), std::string::npos) << message;
+    EXPECT_NE(message.find("in what " + part + " gives, of sample 2 of the run"), std::string::npos)
+        << message;
+  }
+}
+
+TEST_F(FlowDiagnosisTest, NamesAClipThatIsNotANumber) {
+  VideoDit model = Model(DType::kF32);
+  HostArray clips = RandomClips(2, 3);
+  clips.values<float>()[clips.values<float>().size() - 1] = NAN;
+  const ClipBatch batch{Tensor::FromHost(context, clips), {0, 1}, Tensor()};
+  const std::string message = Refusal(model, batch);
+  EXPECT_NE(message.find("in the clip itself, of sample 4 of the run"), std::string::npos)
+      << message;
+}
+
+TEST_F(FlowDiagnosisTest, NamesTheLargestGradient) {
+  VideoDit model = Model(DType::kF32);
+  Stir(model, 2);
+  Scale(model, "final.weight", 1e-3f);
+  FlowTrainer trainer(model, TinyTraining(), 5);
+  trainer.Step({Batch(2, 3)});
+  const FlowTrainer::LargestGradient largest = trainer.FindLargestGradient();
+  const HostArray gradient = model.parameters()[largest.parameter].grad.ToHost();
+  double square = 0;
+  for (const float g : gradient.values<float>()) square += double{g} * double{g};
+  EXPECT_NEAR(largest.share, std::sqrt(square) / trainer.Finish()->gradient_norm, 1e-5);
+  for (const auto& p : model.parameters().all()) {
+    double other = 0;
+    const HostArray values = p->grad.ToHost();
+    for (const float g : values.values<float>()) other += double{g} * double{g};
+    EXPECT_LE(other, square * (1 + 1e-5)) << p->name;
+  }
 }
 
 // A setting with time intervals gives each sample of a batch its own plan.
