@@ -18,7 +18,7 @@ void Visit(Fields& f, VideoDitConfig& c) {
   f("rope_split", c.rope_split, "head dimensions of frame, row and column; none: by thirds")
       .Range(0, 256);
   f("rope_theta", c.rope_theta, "base of the rotary frequencies").Range(1, 1e9);
-  f("token_order", c.token_order, "how tokens are laid out").OneOf({"raster", "tiles"});
+  f("token_order", c.token_order, "how tokens are laid out").OneOf({"raster", "tiles", "hilbert"});
   f("tile", c.tile, "frames, rows and columns of a tile, in tokens").Range(1, 1024);
 }
 

@@ -129,7 +129,8 @@ const Setting* Contract::FindName(const std::string& name) const {
 void Visit(Fields& f, Contract& c) {
   f("block_q", c.block_q, "query tokens in a block").Range(64, 128);
   f("block_k", c.block_k, "key tokens in a block").Range(64, 128);
-  f("token_order", c.token_order, "how tokens are laid out in blocks").OneOf({"raster", "tiles"});
+  f("token_order", c.token_order, "how tokens are laid out in blocks")
+      .OneOf({"raster", "tiles", "hilbert"});
   f("tile", c.tile, "frames, rows and columns of a tile, in tokens").Range(1, 1024);
   f("resolution", c.resolution, "frames, height and width it was trained for").Range(1, 1e6);
   f.List("settings", c.settings, "the settings it was trained for; the first is the default");

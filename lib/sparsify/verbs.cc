@@ -38,7 +38,7 @@ void Visit(Fields& f, SweepConfig& c) {
   f("k", c.k, "fractions of blocks, for topk and hybrid").Range(0, 1);
   f("p", c.p, "fractions of mass, for topp").Range(0, 1);
   f("hybrid_p", c.hybrid_p, "fractions of mass, for hybrid").Range(0, 1);
-  f("orders", c.orders, "token orders: raster, tiles");
+  f("orders", c.orders, "token orders: raster, tiles, hilbert");
   f("tile", c.tile, "frames, rows and columns of a tile, in tokens").Range(1, 1024);
   f("block_q", c.block_q, "query tokens in a block").Range(64, 128);
   f("block_k", c.block_k, "key tokens in a block").Range(64, 128);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <set>
 
 #include "lib/base/error.h"
@@ -40,8 +41,52 @@ TEST(TokenOrder, WalksABoxFrameByFrame) {
   EXPECT_EQ(order[16], 42);  // second frame of it
 }
 
+TEST(TokenOrder, HilbertStepsToANeighbourInACube) {
+  for (const int64_t side : {2, 4, 8, 16}) {
+    const std::vector<int32_t> order = TokenOrder({side, side, side}, "hilbert", {1, 1, 1});
+    ASSERT_EQ(static_cast<int64_t>(order.size()), side * side * side);
+    EXPECT_EQ(std::set<int32_t>(order.begin(), order.end()).size(), order.size());
+    for (size_t n = 1; n < order.size(); ++n) {
+      int64_t steps = 0, a = order[n - 1], b = order[n];
+      for (int axis = 0; axis < 3; ++axis, a /= side, b /= side)
+        steps += std::abs(a % side - b % side);
+      EXPECT_EQ(steps, 1) << side << " " << n;
+    }
+  }
+}
+
+// In any grid each token has its place, and blocks of 64 are more compact than rows are.
+TEST(TokenOrder, HilbertIsCompactInAnyGrid) {
+  for (const Grid grid : {Grid{21, 30, 52}, Grid{1, 1, 1}, Grid{1, 1, 3}, Grid{5, 9, 2}}) {
+    const std::vector<int32_t> order = TokenOrder(grid, "hilbert", {1, 1, 1});
+    const std::set<int32_t> all(order.begin(), order.end());
+    EXPECT_EQ(static_cast<int64_t>(order.size()), Tokens(grid));
+    EXPECT_EQ(all.size(), order.size());
+    EXPECT_EQ(*all.begin(), 0);
+    EXPECT_EQ(*all.rbegin(), static_cast<int32_t>(order.size()) - 1);
+  }
+  const Grid grid = {21, 30, 52};
+  const auto spread = [&](const std::string& name) {
+    const std::vector<int32_t> order = TokenOrder(grid, name, {4, 4, 4});
+    int64_t sum = 0;
+    for (size_t block = 0; block + 64 <= order.size(); block += 64) {
+      for (const int64_t stride : {int64_t{1}, grid[2], grid[2] * grid[1]}) {
+        const int64_t extent = stride == 1 ? grid[2] : stride == grid[2] ? grid[1] : grid[0];
+        int64_t low = extent, high = 0;
+        for (size_t n = block; n < block + 64; ++n) {
+          low = std::min(low, order[n] / stride % extent);
+          high = std::max(high, order[n] / stride % extent);
+        }
+        sum += high - low;
+      }
+    }
+    return sum;
+  };
+  EXPECT_LT(spread("hilbert"), spread("raster") / 2);
+}
+
 TEST(TokenOrder, UnknownNamesAndExtentsAreRefused) {
-  EXPECT_THROW(TokenOrder({1, 1, 1}, "hilbert", {4, 4, 4}), Error);
+  EXPECT_THROW(TokenOrder({1, 1, 1}, "spiral", {4, 4, 4}), Error);
   EXPECT_THROW(ToGrid({4, 4}), Error);
   EXPECT_THROW(ToGrid({4, 0, 4}), Error);
   EXPECT_EQ(ToGrid({4, 2, 1}), (Grid{4, 2, 1}));
