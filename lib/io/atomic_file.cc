@@ -18,6 +18,7 @@
 #include <memory>
 
 #include "lib/base/error.h"
+#include "lib/io/output_claim.h"
 
 namespace suffice {
 namespace {
@@ -46,13 +47,6 @@ void Unregister(int slot) {
   if (slot < 0) return;
   slots[static_cast<size_t>(slot)].live = false;
   slots[static_cast<size_t>(slot)].taken = false;
-}
-
-bool TryLock(int fd) {
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  return fcntl(fd, F_OFD_SETLK, &lock) == 0;
 }
 
 // Stale: its process is gone (or had our own PID), and nobody, here or on another host that shares

@@ -16,8 +16,9 @@
 namespace suffice {
 namespace {
 
-constexpr std::array<std::string_view, 8> kEncodingNames = {
-    "model", "dataset", "capture", "mask", "samples", "runs", "calibration", "checkpoint"};
+constexpr std::array<std::string_view, 9> kEncodingNames = {
+    "model", "dataset",     "capture",    "mask",      "samples",
+    "runs",  "calibration", "checkpoint", "velocities"};
 
 // Index of the first element whose exponent is all ones, or -1.
 template <class T>

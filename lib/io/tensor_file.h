@@ -10,7 +10,8 @@
 //
 // ROOT ATTRIBUTES.
 //   format            "suffice-tensor"
-//   encoding-type     model, dataset, capture, mask, samples, runs, calibration or checkpoint
+//   encoding-type     model, dataset, capture, mask, samples, runs, calibration, checkpoint
+//                     or velocities
 //   encoding-version  "MAJOR.MINOR", now 1.0. Another major version is refused; what a later minor
 //                     version adds is ignored.
 //   producer          the program and its version
@@ -80,7 +81,8 @@ enum class EncodingType : uint8_t {
   kSamples,
   kRuns,
   kCalibration,
-  kCheckpoint
+  kCheckpoint,
+  kVelocities
 };
 std::string_view NameOf(EncodingType type);
 std::optional<EncodingType> EncodingTypeFromName(std::string_view name);

@@ -4,6 +4,7 @@
 
 #include "lib/base/digest.h"
 #include "lib/base/error.h"
+#include "lib/run/checkpoint_shards.h"
 #include "lib/run/run_clock.h"
 #include "lib/run/run_scope.h"
 #include "lib/run/signals.h"
@@ -69,14 +70,23 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   return reader;
 }
 
-void RunScope::SaveCheckpoint(const std::function<void(TensorWriter&)>& fill) {
+void RunScope::SaveCheckpoint(const std::function<void(TensorWriter&)>& fill,
+                              const std::vector<NamedArray>& arrays) {
   const VerbInfo& info = invocation_.verb->info;
   const bool stopping = StopRequested();
   TensorWriter writer = NewFile(EncodingType::kCheckpoint);
   writer.Attribute(kStateGroup, "command", info.tool + " " + info.name);
   writer.Attribute(kStateGroup, "spent-seconds", SpentSeconds());
   fill(writer);
+  if (options().checkpoint_shard_bytes > 0 && !arrays.empty()) {
+    const std::string id = fmt::format("{}-{}", run_id_, ++shard_sets_);
+    WriteShards(&writer, CheckpointPath(), Header(EncodingType::kCheckpoint), id, arrays,
+                options().checkpoint_shard_bytes);
+  } else {
+    WriteArrays(&writer, arrays);
+  }
   writer.Commit();
+  RemoveOtherShards(CheckpointPath());
   clock_->checkpoint = Clock::Steady::now();
   if (!stopping) return;
   const char* why = StopSignalled() ? "on request"

@@ -6,6 +6,7 @@
 #include "lib/base/error.h"
 #include "lib/ledger/log.h"
 #include "lib/ledger/verify.h"
+#include "lib/run/checkpoint_shards.h"
 #include "lib/run/run_clock.h"
 #include "lib/run/run_scope.h"
 
@@ -20,7 +21,7 @@ std::vector<FileRef> RunScope::InputRefs() {
     for (size_t i = 0; i < paths.size(); ++i) {
       if (paths[i] == "-") continue;
       const std::string role =
-          argument.many ? fmt::format("{}.{}", argument.role, i) : argument.role;
+          paths.size() > 1 ? fmt::format("{}.{}", argument.role, i) : argument.role;
       refs.push_back({role, paths[i], DigestOf(paths[i])});
     }
   }
@@ -68,7 +69,8 @@ void RunScope::Close(const std::string& phase, ExitCode code, const std::string&
   closed_ = true;
   if (phase == "result" && Has("output")) {
     std::error_code ignored;  // done: what a checkpoint was kept for
-    if (begun_) std::filesystem::remove(Output() + ".checkpoint", ignored);
+    if (begun_ && std::filesystem::remove(CheckpointPath(), ignored))
+      RemoveOtherShards(CheckpointPath());
   }
   if (!ledger_ || (!begun_ && phase != "refusal")) return;
   Record record = NewRecord(phase);

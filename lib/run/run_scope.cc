@@ -10,6 +10,7 @@
 #include "lib/io/atomic_file.h"
 #include "lib/ledger/log.h"
 #include "lib/ledger/verify.h"
+#include "lib/run/checkpoint_shards.h"
 #include "lib/run/run_clock.h"
 #include "lib/run/signals.h"
 
@@ -159,14 +160,22 @@ bool RunScope::Begin(const Plan& plan) {
     if (seconds > left)
       throw RefusedError("deadline: in {:.3g} s, the plan wants {:.3g} s", left, seconds);
   }
-  if (info.resumable && Has("output") && Output() != "-") RemoveStaleTemporaries(CheckpointPath());
+  for (const Argument& argument : info.arguments) {
+    if (argument.kind != ArgumentKind::kOutput) continue;
+    for (const std::string& path : Inputs(argument.role))
+      if (path != "-") claims_.emplace_back(path);
+  }
+  if (info.resumable && Has("output") && Output() != "-") {
+    RemoveStaleTemporaries(CheckpointPath());
+    RemoveOtherShards(CheckpointPath());
+  }
   clock_->BeginWork();
   begun_ = true;
   if (ledger_) Append(NewRecord("intent"));
   return true;
 }
 
-TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
+FileHeader RunScope::Header(EncodingType type) {
   const VerbInfo& info = invocation_.verb->info;
   FileHeader header;
   header.encoding_type = type;
@@ -174,8 +183,12 @@ TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
   for (const FileRef& input : InputRefs()) header.inputs[input.role] = input.digest;
   if (info.uses_seed) header.seed = options().seed;
   if (info.uses_backend) header.backend = context().Describe();
+  return header;
+}
+
+TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
   const bool checkpoint = type == EncodingType::kCheckpoint;
-  TensorWriter writer(checkpoint ? CheckpointPath() : Input(role), header,
+  TensorWriter writer(checkpoint ? CheckpointPath() : Input(role), Header(type),
                       {.force = options().force || checkpoint});
 
   // Who, when, where and from what: outside the content digest.

@@ -23,8 +23,10 @@
 #include <vector>
 
 #include "kernels/backend.h"
+#include "lib/io/output_claim.h"
 #include "lib/io/tensor_file.h"
 #include "lib/ledger/record.h"
+#include "lib/nn/parameter.h"
 #include "lib/run/progress.h"
 #include "lib/run/verb.h"
 
@@ -73,11 +75,16 @@ class RunScope {
   // A stop was requested (signal, budget or deadline spent), or the interval has passed.
   bool CheckpointDue() const;
   bool StopRequested() const;
-  // Writes OUTPUT.checkpoint with what `fill` adds; then throws kStopped if a stop was requested.
-  void SaveCheckpoint(const std::function<void(TensorWriter&)>& fill);
+  std::string CheckpointPath() const;
+  // Writes OUTPUT.checkpoint with what `fill` adds and `arrays`, these in shards if that was asked
+  // for (checkpoint_shards.h); then throws kStopped if a stop was requested.
+  void SaveCheckpoint(const std::function<void(TensorWriter&)>& fill,
+                      const std::vector<NamedArray>& arrays = {});
   double SpentSeconds() const;  // compute time, this start and those it resumes
 
   // --- act
+  // What a file of this run says of itself, provenance included.
+  FileHeader Header(EncodingType type);
   // A new tensor file at the output argument `role`, with header, provenance and history written.
   TensorWriter NewFile(EncodingType type, const std::string& role = "output");
   void Commit(TensorWriter writer);
@@ -92,7 +99,6 @@ class RunScope {
 
  private:
   struct Clock;
-  std::string CheckpointPath() const;
   Record NewRecord(const std::string& phase);
   void Append(Record record);
   std::vector<FileRef> InputRefs();
@@ -106,10 +112,12 @@ class RunScope {
   std::unique_ptr<Clock> clock_;
   std::map<std::string, std::string> digests_;
   std::vector<FileRef> outputs_;
+  std::vector<OutputClaim> claims_;
   std::string run_id_;
   bool begun_ = false;
   bool closed_ = false;
   double gflops_ = 0;
+  int shard_sets_ = 0;
 };
 
 }  // namespace suffice

@@ -41,6 +41,7 @@ struct Argument {
   bool required = true;
   bool many = false;  // may be given more than once
   std::string doc;
+  std::string weights = {};  // config key that takes W of values FILE:W, one for each
 };
 
 struct Example {
@@ -54,6 +55,7 @@ struct VerbInfo {
   std::vector<Argument> arguments = {};
   std::vector<Example> examples = {};
   bool resumable = false;     // checkpoints on SIGTERM, SIGUSR1, --budget, --deadline; --resume
+  bool large_state = false;   // checkpoints that may be cut in shards: --checkpoint-shard
   bool uses_backend = false;  // --backend, --isa, --threads, --device
   bool runs_models = false;   // more than attention: see ContextOptions
   bool uses_seed = false;     // --seed
@@ -106,6 +108,7 @@ struct Options {
   std::optional<double> budget_seconds;
   std::optional<double> deadline_seconds;
   double checkpoint_seconds = 60;
+  uint64_t checkpoint_shard_bytes = 0;  // 0: the checkpoint is one file
   std::string ledger;
   std::string keys;
 };

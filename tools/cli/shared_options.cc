@@ -24,6 +24,16 @@ double Seconds(const std::string& option, const std::string& text) {
   return Number<double>(option, text, 0.0, 1e9, "seconds");
 }
 
+// "512M": binary multiples.
+uint64_t Bytes(const std::string& option, const std::string& text) {
+  constexpr char kWanted[] = "a size such as 512M or 2G";
+  const size_t unit = std::string("KMGT").find(text.empty() ? ' ' : text.back());
+  if (unit == std::string::npos)
+    return Number<uint64_t>(option, text, 1, uint64_t{1} << 50, kWanted);
+  const std::string number = text.substr(0, text.size() - 1);
+  return Number<uint64_t>(option, number, 1, uint64_t{1} << 20, kWanted) << 10 * (unit + 1);
+}
+
 ProgressMode ParseProgress(const std::string& text) {
   if (text == "auto") return ProgressMode::kAuto;
   if (text == "lines") return ProgressMode::kLines;
@@ -93,6 +103,12 @@ const std::vector<SharedOption>& SharedOptions() {
       {"--checkpoint-every", "SECONDS", "between checkpoints (60)", "Limits", resumable,
        [](Options& o, const std::string& v) {
          o.checkpoint_seconds = Seconds("--checkpoint-every", v);
+       }},
+      {"--checkpoint-shard", "SIZE",
+       "keep a checkpoint's arrays in files of at most SIZE, as in 512M or 2G", "Limits",
+       [](const VerbInfo& info) { return info.large_state; },
+       [](Options& o, const std::string& v) {
+         o.checkpoint_shard_bytes = Bytes("--checkpoint-shard", v);
        }},
       {"--force", "", "replace an existing output", "Output", HasOutput,
        [](Options& o, const std::string&) { o.force = true; }},
