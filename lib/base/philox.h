@@ -27,7 +27,8 @@ enum class Stream : uint32_t {
   kInit = 4,
   kSplit = 5,
   kDropout = 6,
-  kTest = 7
+  kTest = 7,
+  kMixture = 8
 };
 
 SUFFICE_SHARED_INLINE std::array<uint32_t, 4> Philox(uint64_t seed, uint32_t stream,

@@ -13,7 +13,7 @@ using Json = nlohmann::ordered_json;
 
 // The architecture of the run: the config's, or that of the model it starts from. A config that was
 // changed and says otherwise is an error: nothing of it would be used.
-ModelInfo MakeInfo(const PretrainConfig& config, const ClipDataset& data,
+ModelInfo MakeInfo(const PretrainConfig& config, const TrainingData& data,
                    const TensorReader* init) {
   ModelInfo info;
   info.architecture = config.model;
@@ -56,14 +56,12 @@ ModelInfo MakeInfo(const PretrainConfig& config, const ClipDataset& data,
 
 Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   CheckTrainConfig(config.train);
-  const std::string& data_path = scope.Input("data");
-  scope.progress().Activity("reading " + data_path);
-  const ClipDataset data = ClipDataset::Read(data_path);
+  scope.progress().Activity("reading " + scope.Input("data"));
+  const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
   std::optional<TensorReader> init;
   if (scope.Has("init")) init.emplace(scope.Input("init"), EncodingType::kModel);
   const ModelInfo info = MakeInfo(config, data, init ? &*init : nullptr);
-  data.RequireShape(ClipShapeOf(info), false, data_path);
-  if (config.train.held_out_draws > 0) data.RequireShape(ClipShapeOf(info), true, data_path);
+  data.RequireShape(ClipShapeOf(info), config.train.held_out_draws > 0);
 
   Context& context = scope.context();
   const DType compute = ParseDType(config.train.compute);
@@ -85,23 +83,24 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   const TokenGeometry& geometry = model->GeometryOf(info.ClipShape(1));
   Plan plan{.what = fmt::format("pretrain {:.2f} M parameters on {} sources, {} steps of {} clips",
                                 static_cast<double>(model->parameters().elements()) * 1e-6,
-                                data.sources().size(), config.train.steps, config.train.batch)};
+                                data.sources(), config.train.steps, config.train.batch)};
   plan.details.push_back(
       fmt::format("{} tokens a clip ({} frames of {}x{}), {} blocks of width {}, {} heads",
                   geometry.tokens, info.resolution[0], info.resolution[2], info.resolution[1],
                   info.architecture.depth, info.architecture.width, info.architecture.heads));
+  plan.details.push_back("samples of " + data.Describe());
   plan.flops =
       step_flops * static_cast<double>(config.train.steps - done) +
       static_cast<double>(config.train.held_out_draws) * (forward.linear + forward.attention);
   if (!scope.Begin(plan)) return {};
 
   const std::vector<LossPoint> curve =
-      Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr, {});
+      Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr);
   const std::vector<NamedArray> weights = trainer.optimizer().has_ema()
                                               ? trainer.optimizer().ExportEma()
                                               : model->parameters().Export();
   model->parameters().Import(weights, "weights");
-  const HeldOutUnits units(context, data, info, scope.seed());
+  const HeldOutUnits units(context, data.first(), info, scope.seed());
   const HeldOutLoss loss = MeasureLoss(scope, *model, DenseSetting(), {}, units,
                                        config.train.held_out_draws, "evaluating");
 

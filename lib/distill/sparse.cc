@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "lib/base/error.h"
 #include "lib/config/yaml.h"
+#include "lib/distill/teacher_cache.h"
 #include "lib/distill/verbs.h"
 #include "lib/model/model_config.h"
 #include "lib/policy/selection.h"
@@ -50,12 +55,63 @@ Setting ChooseSetting(const SparseConfig& config, RunScope& scope, const ModelIn
                    scope.DigestOf(path).substr(0, 16));
 }
 
+// What decides a sample of this run and its teacher's velocity.
+TeacherRecipe RecipeOf(const SparseConfig& config, RunScope& scope, const ModelInfo& info) {
+  const VideoDitConfig& a = info.architecture;
+  TrainConfig train = config.train;
+  TeacherRecipe recipe = {{"teacher", scope.DigestOf(scope.Input("teacher"))}};
+  for (const std::string& path : scope.Inputs("data"))
+    recipe.emplace_back("data", scope.DigestOf(path));
+  const auto line = [](const auto& list) { return fmt::format("[{}]", fmt::join(list, ", ")); };
+  recipe.emplace_back("weights", line(train.mix.weights));
+  recipe.emplace_back("schedule", train.mix.schedule);
+  if (train.mix.schedule == "alternate")
+    recipe.emplace_back("batch", fmt::format("{}", train.batch));
+  recipe.emplace_back("seed", fmt::format("{}", scope.seed()));
+  recipe.emplace_back("flips", fmt::format("{}", train.flips));
+  recipe.emplace_back("label_dropout", fmt::format("{}", train.label_dropout));
+  recipe.emplace_back("time", fmt::format("{} {} {} {}", train.time.law, train.time.mean,
+                                          train.time.deviation, train.time.shift));
+  recipe.emplace_back("clip", line(info.resolution));
+  recipe.emplace_back("token_order", a.token_order);
+  if (a.token_order == "tiles") recipe.emplace_back("tile", line(a.tile));
+  recipe.emplace_back("compute", train.compute);
+  recipe.emplace_back("backend", scope.context().Describe());
+  return recipe;
+}
+
+// With --cache-teacher: what is there of the teacher's velocities, and the teacher for the rest.
+std::unique_ptr<CachedTeacher> OpenCache(const SparseConfig& config, RunScope& scope,
+                                         const ModelInfo& info, VideoDit& teacher) {
+  if (!scope.Has("cache-teacher")) return nullptr;
+  if (config.loss != "velocity")
+    throw UsageError("--cache-teacher: of no use with --loss {}", config.loss);
+  const std::string& folder = scope.Input("cache-teacher");
+  if (std::filesystem::exists(folder) && !std::filesystem::is_directory(folder))
+    throw UsageError("{}: is not a folder", folder);
+  FileHeader header = scope.Header(EncodingType::kVelocities);
+  std::erase_if(header.inputs, [](const auto& input) {
+    return input.first != "teacher" && !input.first.starts_with("data");
+  });
+  header.config.clear();
+  const VideoDitConfig& a = info.architecture;
+  const int64_t tokens = teacher.GeometryOf(info.ClipShape(1)).tokens;
+  return std::make_unique<CachedTeacher>(folder, RecipeOf(config, scope, info), header,
+                                         std::make_unique<ModelTeacher>(teacher),
+                                         Shape{tokens, a.patch_values()});
+}
+
+void MakeFolder(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) throw RunError("{}: cannot be made: {}", path, error.message());
+}
+
 }  // namespace
 
 Report Sparse(const SparseConfig& config, RunScope& scope) {
   CheckTrainConfig(config.train);
-  const std::string &student_path = scope.Input("model"), &teacher_path = scope.Input("teacher"),
-                    &data_path = scope.Input("data");
+  const std::string &student_path = scope.Input("model"), &teacher_path = scope.Input("teacher");
   scope.progress().Activity("reading " + student_path);
   const TensorReader student_file(student_path, EncodingType::kModel),
       teacher_file(teacher_path, EncodingType::kModel);
@@ -65,11 +121,10 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
     throw UsageError("{}: has no contract; sparsify model attaches one", student_path);
   RequireSame(info, teacher_info, student_path, teacher_path);
   const Setting setting = ChooseSetting(config, scope, info);
-  const ClipDataset data = ClipDataset::Read(data_path);
-  data.RequireShape(ClipShapeOf(info), false, data_path);
-  data.RequireShape(ClipShapeOf(info), true, data_path);
+  const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
+  data.RequireShape(ClipShapeOf(info), true);
   if (info.architecture.classes > 0 && info.classes != data.classes()) {
-    throw UsageError("{}: its classes are not those of {}", data_path, student_path);
+    throw UsageError("{}: its classes are not those of {}", scope.Input("data"), student_path);
   }
 
   Context& context = scope.context();
@@ -78,31 +133,42 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   const std::unique_ptr<VideoDit> teacher = LoadModel(context, teacher_file, teacher_info, compute);
   const bool velocity = config.loss == "velocity";
   const BlockSize block = info.block();
+  ModelTeacher runs(*teacher);
+  std::unique_ptr<CachedTeacher> cache = OpenCache(config, scope, info, *teacher);
+  Teacher* followed = cache ? static_cast<Teacher*>(cache.get()) : &runs;
   FlowTrainer trainer(*student, ToTrainerConfig(config.train), scope.seed(),
-                      velocity ? teacher.get() : nullptr, &setting, block);
+                      velocity ? followed : nullptr, &setting, block);
   const std::optional<TensorReader> checkpoint = scope.OpenCheckpoint();
-  const HeldOutUnits units(context, data, info, scope.seed());
+  const HeldOutUnits units(context, data.first(), info, scope.seed());
 
   const VideoDit::Flops forward = student->ForwardFlops(info.ClipShape(1));
   const double dense = forward.linear + forward.attention;
   const double kept = setting.rule == "topp" ? setting.p.fraction() : setting.k.fraction();
-  const double step =
-      static_cast<double>(config.train.batch) *
-      (3 * forward.linear + 3.5 * kept * forward.attention + (velocity ? dense : 0));
+  const auto samples = static_cast<double>(config.train.steps * config.train.batch);
+  const double taught = cache ? std::min(samples, static_cast<double>(cache->Known())) : 0;
   Plan plan{.what = fmt::format("{} of setting '{}' for {} steps of {} clips",
                                 velocity ? "velocity distillation" : "diffusion-loss tuning",
                                 setting.name, config.train.steps, config.train.batch)};
   plan.details.push_back(fmt::format("rule {}, k {}, p {}, blocks {}x{}", setting.rule,
                                      ToString(setting.k), ToString(setting.p), block.q, block.k));
-  plan.flops = step * static_cast<double>(config.train.steps) +
+  plan.details.push_back("samples of " + data.Describe());
+  if (cache) {
+    plan.details.push_back(fmt::format("{} of {} velocities of the teacher are in {}", taught,
+                                       samples, scope.Input("cache-teacher")));
+  }
+  plan.flops = samples * (3 * forward.linear + 3.5 * kept * forward.attention) +
+               (velocity ? (samples - taught) * dense : 0) +
                4 * dense * static_cast<double>(config.train.held_out_draws);
   if (!scope.Begin(plan)) return {};
+  if (cache) MakeFolder(scope.Input("cache-teacher"));
 
   const int64_t draws = config.train.held_out_draws;
   const RelativeError before =
       MeasureError(scope, *student, setting, block, *teacher, units, draws, "before training");
   const std::vector<LossPoint> curve =
-      Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr, {});
+      Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr,
+            cache ? [&] { cache->Flush(); } : std::function<void()>());
+  if (cache) cache->Flush();
   const std::vector<NamedArray> weights = trainer.optimizer().has_ema()
                                               ? trainer.optimizer().ExportEma()
                                               : student->parameters().Export();

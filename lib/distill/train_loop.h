@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/distill/training_data.h"
 #include "lib/model/flow_trainer.h"
 #include "lib/model/held_out.h"
 #include "lib/run/run_scope.h"
@@ -22,10 +23,13 @@ struct TrainConfig {
   bool activation_checkpoints = false;
   std::string compute = "bf16";
   std::string stored = "bf16";
+  double stop_factor = 3.0;
   int64_t held_out_draws = 64;
+  MixConfig mix;
   AdamWConfig optimizer;
   TimeLaw time;
 };
+void Visit(Fields& f, MixConfig& c);
 void Visit(Fields& f, TrainConfig& c);
 void CheckTrainConfig(const TrainConfig& config);
 
@@ -34,12 +38,15 @@ struct LossPoint {
   double loss = 0, gradient_norm = 0, lr = 0;
 };
 
-// Trains to config.steps, going on from `checkpoint` if there is one. Checkpoints keep `extra`
-// attributes of the verb. Throws kFailed, naming the step, when the loss is not a number.
+// Trains to config.steps, going on from `checkpoint` if there is one. `before_checkpoint`, if
+// given, is called before each. Throws kFailed when the loss or a gradient is not a number, or when
+// the loss collapses (loss_watch.h): the message names the step, the part of the model and the last
+// good checkpoint. While the loss rises towards that, checkpoints wait, so that the last one is
+// good.
 std::vector<LossPoint> Train(RunScope& scope, FlowTrainer& trainer, const ModelInfo& info,
-                             const ClipDataset& data, const TrainConfig& config,
+                             const TrainingData& data, const TrainConfig& config,
                              const TensorReader* checkpoint,
-                             const std::vector<std::pair<std::string, double>>& extra);
+                             const std::function<void()>& before_checkpoint = nullptr);
 std::string CurveTsv(const std::vector<LossPoint>& curve);
 FlowTrainingConfig ToTrainerConfig(const TrainConfig& config);
 

@@ -38,15 +38,19 @@ std::vector<Verb> Verbs() {
       "held-out draws\n"
       "with a 95 % interval. SIGTERM and SIGUSR1 write OUTPUT.checkpoint; --resume goes on "
       "bit-exactly.";
-  pretrain.arguments = {{"data", "--data", kInput, true, false, "dataset of generate import"},
-                        {"init", "--init", kInput, false, false, "go on from this dense model"},
-                        {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
-                        {"output", "-o,--output", kOutput, true, false, "model file"}};
+  pretrain.arguments = {
+      {"data", "--data", kInput, true, true,
+       "dataset of generate import, or samples; FILE:W gives its weight", "train.mix.weights"},
+      {"init", "--init", kInput, false, false, "go on from this dense model"},
+      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+      {"output", "-o,--output", kOutput, true, false, "model file"}};
   pretrain.examples = {
       {"distill pretrain -c model.yaml --data clips.h5 -o dense.h5", "from scratch"},
       {"distill pretrain -c model.yaml --init shipped.h5 --data clips.h5 -o dense.h5",
-       "go on from a model"}};
-  pretrain.resumable = pretrain.uses_backend = true;
+       "go on from a model"},
+      {"distill pretrain -c model.yaml --data clips.h5:0.8 --data samples.h5:0.2 -o dense.h5",
+       "a fifth of the samples from a model's own"}};
+  pretrain.resumable = pretrain.large_state = pretrain.uses_backend = true;
   pretrain.runs_models = pretrain.uses_seed = true;
 
   VerbInfo sparse{.tool = "distill",
@@ -58,16 +62,25 @@ std::vector<Verb> Verbs() {
       "the same x_t, t and condition. Reports e = sum|u_s - u_d|^2 / sum|u_d|^2 on held-out draws "
       "before and\n"
       "after, and the paired gain, with 95 % intervals.";
-  sparse.arguments = {{"model", "", kInput, true, false, "sparse model to train, with a contract"},
-                      {"teacher", "--teacher", kInput, true, false, "its dense teacher"},
-                      {"data", "--data", kInput, true, false, "dataset of generate import"},
-                      {"selection", "--selection", kInput, false, false,
-                       "take the setting that a selection names for this model"},
-                      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
-                      {"output", "-o,--output", kOutput, true, false, "model file"}};
-  sparse.examples = {{"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -o sparse.h5",
-                      "the contract's first setting"}};
-  sparse.resumable = sparse.uses_backend = sparse.runs_models = sparse.uses_seed = true;
+  sparse.arguments = {
+      {"model", "", kInput, true, false, "sparse model to train, with a contract"},
+      {"teacher", "--teacher", kInput, true, false, "its dense teacher"},
+      {"data", "--data", kInput, true, true,
+       "dataset of generate import, or samples; FILE:W gives its weight", "train.mix.weights"},
+      {"selection", "--selection", kInput, false, false,
+       "take the setting that a selection names for this model"},
+      {"cache-teacher", "--cache-teacher", kFolder, false, false,
+       "folder of the teacher's velocities: made once, followed by many students"},
+      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+      {"output", "-o,--output", kOutput, true, false, "model file"}};
+  sparse.examples = {{"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -c sparse.yaml "
+                      "-o sparse.h5",
+                      "the contract's first setting"},
+                     {"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -c sparse.yaml "
+                      "--cache-teacher velocities -o sparse.h5",
+                      "the teacher runs once for many students"}};
+  sparse.resumable = sparse.large_state = sparse.uses_backend = sparse.runs_models =
+      sparse.uses_seed = true;
 
   VerbInfo merge{
       .tool = "distill", .name = "merge", .summary = "weights + scale (weights_b - weights_a)"};

@@ -34,7 +34,11 @@ ClipDataset::ClipDataset(std::vector<std::string> classes, std::vector<ClipSourc
     : classes_(std::move(classes)), sources_(std::move(sources)), clip_frames_(clip_frames) {}
 
 ClipDataset ClipDataset::Read(const std::string& path) {
-  const TensorReader reader(path, EncodingType::kDataset);
+  const TensorReader reader(path);
+  const EncodingType type = reader.header().encoding_type;
+  if (type == EncodingType::kSamples) return ReadSamples(reader);
+  if (type != EncodingType::kDataset)
+    throw DataError("{}: encoding-type {}, dataset or samples wanted", path, NameOf(type));
   std::vector<std::string> classes = reader.ReadStrings("/classes");
   const int64_t clip_frames = reader.IntAttribute("/", "clip-frames").value_or(0);
   if (clip_frames < 1) throw DataError("{}: attribute clip-frames: missing or not positive", path);

@@ -53,7 +53,9 @@ class ClipDataset {
  public:
   ClipDataset(std::vector<std::string> classes, std::vector<ClipSource> sources,
               int64_t clip_frames);
-  // Throws kData for anything the layout above does not allow.
+  // A dataset, or a samples file: its videos, rounded to 8 bits, are sources of the label they were
+  // made for, to train on and with nothing held out. Throws kData for anything that the layout does
+  // not allow and for videos without a label.
   static ClipDataset Read(const std::string& path);
   void Write(TensorWriter* writer) const;
 
@@ -71,6 +73,7 @@ class ClipDataset {
   HostArray Clip(const ClipDraw& draw, const ClipShape& shape) const;
 
  private:
+  static ClipDataset ReadSamples(const TensorReader& reader);
   std::vector<std::string> classes_;
   std::vector<ClipSource> sources_;
   int64_t clip_frames_ = 0;

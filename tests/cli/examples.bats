@@ -20,6 +20,9 @@ width: 16
 model: {patch: [1, 2, 2], width: 32, depth: 6, heads: 2, classes: 3}
 train: {steps: 4, batch: 2, micro_batch: 2, held_out_draws: 2, optimizer: {warmup_steps: 2}}
 YAML
+  cat >sparse.yaml <<'YAML'
+train: {steps: 4, batch: 2, micro_batch: 2, held_out_draws: 2, optimizer: {warmup_steps: 2}}
+YAML
   make_policy
   printf 'units: 24\nsettings:\n  - {name: most, rule: topk, k: 0.8}\n' >grid.yaml
   printf 'alpha: 0.1\ndelta: 0.1\n' >target.yaml
@@ -31,13 +34,13 @@ YAML
   cp dense.h5 shipped.h5
   generate capture dense.h5 --data clips.h5 -o qkv.h5 "${recorded[@]}"
   sparsify model dense.h5 -c policy.yaml -o sparse0.h5 "${recorded[@]}"
-  distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 --set train.steps=4 \
-    --set train.batch=2 --set train.micro_batch=2 --set train.held_out_draws=2 -o sparse.h5 \
-    "${recorded[@]}"
+  distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -c sparse.yaml \
+    -o sparse.h5 "${recorded[@]}"
   generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --grid grid.yaml -o runs.h5 \
     "${recorded[@]}"
   calibrate select --runs runs.h5 -c target.yaml -o selection.yaml "${recorded[@]}" || [ $? -eq 5 ]
   generate sample dense.h5 --steps 4 -o sample.h5 "${recorded[@]}"
+  cp sample.h5 samples.h5
   /usr/bin/python3 -c '
 import numpy
 for name in "qkv":

@@ -2,7 +2,9 @@
 #include "tools/cli/tool_main.h"
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <cstdio>
+#include <filesystem>
 
 #include "lib/base/error.h"
 #include "lib/base/nearest.h"
@@ -101,6 +103,27 @@ void RefuseUnknown(const Verb& verb, const std::vector<std::string>& rest) {
   throw UsageError("unexpected argument '{}'", word);
 }
 
+// FILE:W of an argument that takes weights: the files, and the weights as its config key's value. A
+// file of that very name is a file.
+void SplitWeights(const Argument& argument, std::vector<std::string>* values, Options* options) {
+  std::string weights;
+  size_t weighted = 0;
+  for (std::string& value : *values) {
+    const size_t colon = value.rfind(':');
+    double weight = 0;
+    const char* end = value.data() + value.size();
+    if (colon == std::string::npos || std::filesystem::exists(value)) continue;
+    const auto [stop, status] = std::from_chars(value.data() + colon + 1, end, weight);
+    if (status != std::errc() || stop != end || !(weight >= 0)) continue;
+    weights += (weighted++ == 0 ? "[" : ", ") + value.substr(colon + 1);
+    value.resize(colon);
+  }
+  if (weighted == 0) return;
+  if (weighted != values->size())
+    throw UsageError("{}: a weight for all or for none", LongName(argument.option));
+  options->flags.emplace_back(argument.weights, weights + "]");
+}
+
 Invocation ToInvocation(const Verb& verb, const Parsed& parsed, int argc, char** argv) {
   Invocation invocation;
   invocation.verb = &verb;
@@ -116,7 +139,7 @@ Invocation ToInvocation(const Verb& verb, const Parsed& parsed, int argc, char**
   }
   const bool only_prints = options.print_config || options.print_schema;
   for (const Argument& argument : verb.info.arguments) {
-    const std::vector<std::string>& values = parsed.arguments.at(argument.role);
+    std::vector<std::string> values = parsed.arguments.at(argument.role);
     if (values.empty() && argument.required && !only_prints) {
       const std::string name = argument.option.empty() ? argument.role : LongName(argument.option);
       throw UsageError("{}: missing ({})", name, argument.doc);
@@ -124,6 +147,7 @@ Invocation ToInvocation(const Verb& verb, const Parsed& parsed, int argc, char**
     for (const std::string& value : values) {
       if (value.empty()) throw UsageError("{}: an empty name", argument.role);
     }
+    if (!argument.weights.empty()) SplitWeights(argument, &values, &options);
     if (!values.empty()) invocation.arguments[argument.role] = values;
   }
   return invocation;
