@@ -43,7 +43,8 @@ trap 'on_signal TERM' TERM
 status=0
 wait "$child" || status=$?
 while [ -n "$told" ]; do
-  told= status=0
+  told=
+  status=0
   wait "$child" || status=$?
 done
 

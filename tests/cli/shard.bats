@@ -227,19 +227,19 @@ with h5py.File('spoilt.h5', 'r+') as file:
   make_models
   capture -o qkv.h5 >/dev/null
   goes_on() { # COMMAND OUTPUT
-    local i stops=0
+    local stops=0 budget
     $1 --shard 1/2 -o "whole-$2" >/dev/null
-    for i in $(seq 400); do
-      run $1 --shard 1/2 -o "$2" --resume --budget "$(awk "BEGIN {print $i * $i * 0.00002}")"
+    for budget in $(awk 'BEGIN {for (b = 0.002; b < 600; b *= 1.2) print b}'); do
+      run $1 --shard 1/2 -o "$2" --resume --budget "$budget"
       [ "$status" -ne 0 ] || break
       [ "$status" -eq 75 ] || [ "$status" -eq 7 ]
       [ "$status" -ne 75 ] || stops=$((stops + 1))
     done
     [ "$status" -eq 0 ] && [ "$stops" -gt 0 ]
   }
-  units=300 goes_on evaluate runs.h5
+  units=60 goes_on evaluate runs.h5
   [ "$(without_seconds runs.h5)" = "$(without_seconds whole-runs.h5)" ]
-  draws=60 goes_on capture c.h5
+  draws=20 goes_on capture c.h5
   [ "$(digest c.h5)" = "$(digest whole-c.h5)" ]
   goes_on sweep s.tsv
   [ "$(cut -f 1-10 s.tsv)" = "$(cut -f 1-10 whole-s.tsv)" ]
