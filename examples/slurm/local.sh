@@ -6,6 +6,7 @@
 
 slurm_pids=()
 slurm_folder=
+slurm_sockets=
 
 free_ports() { # two of them
   local port found=0
@@ -33,6 +34,8 @@ start_slurm() {
   local host ports
   host=$(hostname)
   mapfile -t ports < <(free_ports)
+  slurm_sockets=$(mktemp -d /tmp/slurm.XXXXXX) # the name of a socket has at most 107 bytes
+  chmod 755 "$slurm_sockets"
   mkdir -p "$slurm_folder"/{state,spool}
   chmod 755 "$slurm_folder"
   cat >"$slurm_folder/slurm.conf" <<CONF
@@ -43,7 +46,7 @@ SlurmdPort=${ports[1]}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket=$slurm_folder/munge.socket
+AuthInfo=socket=$slurm_sockets/munge
 StateSaveLocation=$slurm_folder/state
 SlurmdSpoolDir=$slurm_folder/spool
 SlurmctldPidFile=$slurm_folder/slurmctld.pid
@@ -64,11 +67,11 @@ CONF
   chmod 400 "$slurm_folder/munge.key"
   # --force: the folder is the user's, not /run/munge.
   munged --foreground --force --num-threads=1 --key-file="$slurm_folder/munge.key" \
-    --socket="$slurm_folder/munge.socket" --pid-file="$slurm_folder/munge.pid" \
+    --socket="$slurm_sockets/munge" --pid-file="$slurm_folder/munge.pid" \
     --seed-file="$slurm_folder/munge.seed" --log-file="$slurm_folder/munged.log" \
     >"$slurm_folder/munged.out" 2>&1 &
   slurm_pids=($!)
-  wait_for 20 test -S "$slurm_folder/munge.socket" || return 1
+  wait_for 20 test -S "$slurm_sockets/munge" || return 1
   slurmctld -D -c >"$slurm_folder/slurmctld.log" 2>&1 &
   slurm_pids=($! "${slurm_pids[@]}")
   wait_for 20 scontrol ping || return 1
@@ -80,7 +83,7 @@ CONF
 # Ends the jobs, then the daemons in the opposite order; safe to call at any time.
 stop_slurm() {
   local pid
-  [ ${#slurm_pids[@]} -gt 0 ] || return 0
+  [ -n "$slurm_sockets" ] || return 0
   if [ ${#slurm_pids[@]} -eq 3 ] && kill -0 "${slurm_pids[1]}" 2>/dev/null; then
     scancel --user root 2>/dev/null || true
     wait_for 10 sh -c '[ -z "$(squeue -h)" ]' || true
@@ -91,4 +94,6 @@ stop_slurm() {
     wait "$pid" 2>/dev/null || true
   done
   slurm_pids=()
+  rm -rf "$slurm_sockets"
+  slurm_sockets=
 }
