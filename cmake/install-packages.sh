@@ -6,8 +6,8 @@ list=$(dirname "$0")/debian-packages.txt
 wanted=""
 for group in "$@"; do
   case $group in
-    build | run | test) ;;
-    *) echo "install-packages: unknown group '$group' (build, run, test)" >&2; exit 2 ;;
+    build | run | test | slurm) ;;
+    *) echo "install-packages: unknown group '$group' (build, run, test, slurm)" >&2; exit 2 ;;
   esac
   wanted="$wanted $(awk -v g="$group" '$1 == g {print $2}' "$list")"
 done
@@ -24,4 +24,5 @@ fi
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086  # the list is words
-apt-get install -y -qq --no-install-recommends $missing >/dev/null
+# No service is started: RUNLEVEL is what invoke-rc.d(8) asks where init does not say.
+RUNLEVEL=1 apt-get install -y -qq --no-install-recommends $missing >/dev/null

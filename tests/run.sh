@@ -5,8 +5,8 @@
 #
 #   fast   build and test (the default; at most 10 minutes on 2 cores once the packages are there)
 #   ci     also: the tests under AddressSanitizer and UndefinedBehaviorSanitizer, the threaded ones
-#          under ThreadSanitizer, the quickstart (at most 60 minutes on 2 cores)
-#   full   also: the release and the static build, and every other example
+#          under ThreadSanitizer, the quickstart, a Slurm job array (at most 60 minutes on 2 cores)
+#   full   also: the release and the static build, requeueing by Slurm, and every other example
 #
 # Missing Debian packages are installed when run by root, and named otherwise. JOBS sets the number
 # of parallel jobs. Ends with ctest's summary and exit status 0, or with the stage that failed.
@@ -65,7 +65,17 @@ without_aslr() {
 # An example takes a folder that does not exist yet, and SUFFICE_BIN instead of building the tools.
 example() {
   rm -rf "$logs/example"
-  SUFFICE_BIN=$PWD/build/dev/bin "$1" "$logs/example"
+  SUFFICE_BIN=$PWD/build/dev/bin "$@" "$logs/example"
+}
+
+# Starts daemons, for which it must be root.
+slurm() {
+  if [ "$(id -u)" = 0 ] || sinfo -h >/dev/null 2>&1; then
+    [ "$(id -u)" != 0 ] || stage "packages slurm" cmake/install-packages.sh slurm
+    stage "$1" example examples/slurm/run.sh "${@:2}"
+  else
+    skip "$1" "no Slurm answers, and only root can start one"
+  fi
 }
 
 stage packages cmake/install-packages.sh build run test
@@ -97,6 +107,7 @@ if [ "$level" != fast ]; then
   else
     skip quickstart "no examples/quickstart in this version"
   fi
+  slurm "slurm array and merge"
 fi
 
 if [ "$level" = full ]; then
@@ -105,9 +116,10 @@ if [ "$level" = full ]; then
   stage "configure static" configure static
   stage "build static" build static
   for script in examples/*/run.sh; do
-    [ "$script" = examples/quickstart/run.sh ] || [ ! -x "$script" ] ||
-      stage "example $script" example "$script"
+    case $script in examples/quickstart/* | examples/slurm/*) continue ;; esac
+    [ ! -x "$script" ] || stage "example $script" example "$script"
   done
+  slurm "slurm requeue" --requeue
 fi
 
 if [ -n "${nvcc:-}" ] && ! nvidia-smi -L >/dev/null 2>&1; then

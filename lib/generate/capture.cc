@@ -138,7 +138,9 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
   const Shape clip = choice.info.ClipShape(1);
   const TokenGeometry& geometry = model->GeometryOf(clip);
   const auto rounds = static_cast<int64_t>(config.times.size());
-  const int64_t units = config.draws * rounds;
+  // A draw is not cut: its times stay together.
+  const ShardPart part = scope.TakePart(config.draws * rounds, "units", rounds);
+  const int64_t units = part.items();
   const Shape shape = {units, static_cast<int64_t>(heads.size()), geometry.tokens, a.head_dim()};
 
   const VideoDit::Flops forward = model->ForwardFlops(clip);
@@ -179,7 +181,7 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
     if (scope.StopRequested()) {
       scope.SaveCheckpoint([&](TensorWriter& w) { Save(streams, table, &w); });
     }
-    const int64_t draw = done / rounds;
+    const int64_t draw = (part.begin + done) / rounds;
     const double t = config.times[static_cast<size_t>(done % rounds)];
     const FlowUnit unit = draws.AtTime(static_cast<uint64_t>(draw), t);
     if (!choice.setting.dense()) {
@@ -191,8 +193,9 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
     table.source.push_back(unit.clip.source);
     table.start.push_back(unit.clip.start);
     table.t.push_back(t);
-    scope.progress().Step(done + 1, units,
-                          fmt::format("unit {}/{}: draw {} at t = {}", done + 1, units, draw, t));
+    scope.progress().Step(
+        done + 1, units,
+        fmt::format("unit {}/{}: draw {} at t = {}", part.begin + done + 1, part.total, draw, t));
   }
   ForEach(streams, [](const std::string&, RowStream& stream) { stream.Close(); });
   table.Write(&writer, kUnits);

@@ -199,6 +199,7 @@ Report Evaluate(const EvaluateConfig& config, RunScope& scope) {
                         scope.DigestOf(reference_path));
   const HeldOutUnits units(scope.context(), data, model.info, scope.seed());
   evaluation.runs.population = units.Population(scope.DigestOf(data_path));
+  const ShardPart part = scope.TakePart(config.units, "units");
   if (const auto checkpoint = scope.OpenCheckpoint()) evaluation.Restore(*checkpoint);
 
   const size_t settings = evaluation.runs.columns.size() - 1;
@@ -207,14 +208,17 @@ Report Evaluate(const EvaluateConfig& config, RunScope& scope) {
   double each = evaluation.DenseFlops();
   for (size_t s = 0; s < settings; ++s)
     each += evaluation.FlopsOf(evaluation.runs.columns[s].setting);
-  const auto total = static_cast<size_t>(config.units);
+  const auto total = static_cast<size_t>(part.items());
+  const auto next = [&] {
+    return static_cast<uint64_t>(part.begin) + evaluation.runs.units.size();
+  };
   plan.flops = each * static_cast<double>(total - std::min(total, evaluation.runs.units.size()));
   plan.details.push_back(fmt::format(
       "error: min(1, |u - u_dense|^2 / |u_dense|^2); failure: error above {}", config.epsilon));
   if (!scope.Begin(plan)) return {};
 
   Runs& runs = evaluation.runs;
-  if (runs.units.size() < total) evaluation.WarmUp(units[runs.units.size()]);
+  if (runs.units.size() < total) evaluation.WarmUp(units[next()]);
   while (runs.units.size() < total) {
     if (!runs.units.empty() && scope.CheckpointDue()) {
       scope.SaveCheckpoint([&](TensorWriter& writer) {
@@ -222,23 +226,24 @@ Report Evaluate(const EvaluateConfig& config, RunScope& scope) {
         writer.Attribute("/state", "pairs", evaluation.Pairs());
       });
     }
-    evaluation.Measure(units[runs.units.size()], data);
+    evaluation.Measure(units[next()], data);
     const RunsColumn& first = runs.columns.front();
-    scope.progress().Step(static_cast<int64_t>(runs.units.size()), config.units,
-                          fmt::format("unit {}/{}: '{}' density {:.4f}, mean error {:.5f}",
-                                      runs.units.size(), config.units, first.setting.name,
-                                      first.density, Mean(first.losses.at("error"))));
+    scope.progress().Step(
+        static_cast<int64_t>(runs.units.size()), part.items(),
+        fmt::format("unit {}/{}: '{}' density {:.4f}, mean error {:.5f}", next(), part.total,
+                    first.setting.name, first.density, Mean(first.losses.at("error"))));
   }
   TensorWriter writer = scope.NewFile(EncodingType::kRuns);
   WriteRuns(runs, &writer);
   writer.Attribute("/", "epsilon", config.epsilon);
+  if (scope.sharded()) writer.Attribute("/", "shard-pairs", evaluation.Pairs());
   scope.Commit(std::move(writer));
   const Json json = {
-      {"output", scope.Output()}, {"units", config.units}, {"settings", ToJson(runs)}};
+      {"output", scope.Output()}, {"units", part.items()}, {"settings", ToJson(runs)}};
   return {
       .text = Table(runs),
       .json = json.dump() + "\n",
-      .facts = {{"units", std::to_string(config.units)}, {"settings", std::to_string(settings)}}};
+      .facts = {{"units", std::to_string(part.items())}, {"settings", std::to_string(settings)}}};
 }
 
 }  // namespace suffice::generate

@@ -3,11 +3,15 @@
 #include <charconv>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <sstream>
 
 #include "lib/base/error.h"
+#include "lib/base/nearest.h"
 #include "lib/config/yaml.h"
 #include "lib/generate/choice.h"
 #include "lib/generate/verbs.h"
+#include "lib/io/text_file.h"
 #include "lib/model/held_out.h"
 #include "lib/model/rectified_flow.h"
 
@@ -23,7 +27,7 @@ std::string Joined(const std::vector<std::string>& words) {
 }
 
 // A class by its name or else its number.
-int32_t ParseClass(const std::string& word, const std::vector<std::string>& classes) {
+std::optional<int32_t> FindClass(const std::string& word, const std::vector<std::string>& classes) {
   const auto named = std::find(classes.begin(), classes.end(), word);
   if (named != classes.end()) return static_cast<int32_t>(named - classes.begin());
   int32_t index = -1;
@@ -31,14 +35,50 @@ int32_t ParseClass(const std::string& word, const std::vector<std::string>& clas
   const auto count = static_cast<int32_t>(classes.size());
   if (error == std::errc{} && end == word.data() + word.size() && index >= 0 && index < count)
     return index;
+  return std::nullopt;
+}
+
+int32_t ParseClass(const std::string& word, const std::vector<std::string>& classes) {
+  if (const auto index = FindClass(word, classes)) return *index;
   throw UsageError("class '{}': unknown, the model has {} (0 to {})", word, Joined(classes),
-                   count - 1);
+                   classes.size() - 1);
+}
+
+// One class a line; without blank lines and those that begin with #.
+std::vector<int32_t> ReadClasses(const std::string& path, const std::vector<std::string>& known) {
+  if (path == "-") throw UsageError("classes -: a file is wanted, its digest goes into the output");
+  std::istringstream lines(ReadText(path));
+  std::vector<int32_t> classes;
+  std::string line;
+  for (int64_t number = 1; std::getline(lines, line); ++number) {
+    const size_t begin = line.find_first_not_of(" \t\r");
+    if (begin == std::string::npos || line[begin] == '#') continue;
+    const std::string word = line.substr(begin, line.find_last_not_of(" \t\r") - begin + 1);
+    const auto index = FindClass(word, known);
+    if (!index) {
+      const std::string nearest = DidYouMean(word, known);
+      throw DataError("{}:{}: class '{}': unknown{}", path, number, word,
+                      nearest.empty() ? fmt::format(", the model has {} (0 to {})", Joined(known),
+                                                    known.size() - 1)
+                                      : nearest);
+    }
+    classes.push_back(*index);
+  }
+  if (classes.empty()) throw DataError("{}: no class in it, one a line wanted", path);
+  return classes;
 }
 
 // The classes that are sampled in turn; none for a model without classes.
-std::vector<int32_t> ParseClasses(const SampleConfig& config, const Choice& choice) {
+std::vector<int32_t> ParseClasses(RunScope& scope, const SampleConfig& config,
+                                  const Choice& choice) {
   const std::vector<std::string>& known = choice.info.classes;
+  if (scope.Has("classes") && !config.classes.empty()) {
+    throw UsageError("class '{}': asked for beside {}, which names the classes itself",
+                     config.classes, scope.Input("classes"));
+  }
   if (known.empty()) {
+    if (scope.Has("classes"))
+      throw UsageError("{}: {} has no classes", scope.Input("classes"), choice.file.path());
     if (!config.classes.empty())
       throw UsageError("class '{}': {} has no classes", config.classes, choice.file.path());
     if (config.guidance != 1)
@@ -46,6 +86,7 @@ std::vector<int32_t> ParseClasses(const SampleConfig& config, const Choice& choi
                        choice.file.path());
     return {};
   }
+  if (scope.Has("classes")) return ReadClasses(scope.Input("classes"), known);
   std::vector<int32_t> classes;
   if (config.classes.empty()) {
     for (size_t i = 0; i < known.size(); ++i) classes.push_back(static_cast<int32_t>(i));
@@ -93,12 +134,15 @@ class Sampling {
       : scope_(scope),
         config_(config),
         choice_(choice),
-        classes_(ParseClasses(config, choice)),
+        classes_(ParseClasses(scope, config, choice)),
         clip_(ClipShapeFor(config, choice)),
         model_(Load(scope.context(), choice, config.compute)),
         grid_(TimeGrid(config.steps, config.shift)),
-        count_(config.count > 0 ? config.count
-                                : std::max<int64_t>(1, static_cast<int64_t>(classes_.size()))),
+        part_(scope.TakePart(config.count > 0
+                                 ? config.count
+                                 : std::max<int64_t>(1, static_cast<int64_t>(classes_.size())),
+                             "samples", config.batch)),
+        count_(part_.items()),
         video_(DType::kF32, WithBatch(clip_, count_)) {
     forward_ = model_->ForwardFlops(clip_);  // refuses what is not whole patches
     if (config.save_trajectory) {
@@ -159,6 +203,9 @@ class Sampling {
     std::vector<int32_t> labels;
     for (int64_t i = 0; i < count_; ++i) labels.push_back(classes_.empty() ? -1 : LabelOf(i));
     writer->Dataset("/labels", HostArray::From<int32_t>({count_}, labels));
+    writer->Attribute("/", "density", pairs_.density());
+    if (scope_.sharded())
+      writer->Attribute("/", "shard-pairs", std::vector<int64_t>{pairs_.kept, pairs_.allowed});
     if (!choice_.info.classes.empty()) writer->Strings("/classes", choice_.info.classes);
     if (trajectory_.empty()) return;
     writer->Dataset("/trajectory/x", trajectory_.Cast(stored),
@@ -174,8 +221,8 @@ class Sampling {
   int64_t tokens() { return model_->GeometryOf(clip_).tokens; }
 
  private:
-  int32_t LabelOf(int64_t sample) const {
-    return classes_[static_cast<size_t>(sample) % classes_.size()];
+  int32_t LabelOf(int64_t sample) const {  // of this shard
+    return classes_[static_cast<size_t>(part_.begin + sample) % classes_.size()];
   }
 
   // The velocity of a batch under labels, or the null label.
@@ -199,8 +246,8 @@ class Sampling {
     }
     const VelocityFunction velocity =
         Guided(Velocity(labels), Velocity(null_labels), config_.guidance);
-    // Sample i has the same noise in any batch.
-    const auto offset = static_cast<uint64_t>(first_ * clip_.elements());
+    // Sample i has the same noise in any batch and any shard.
+    const auto offset = static_cast<uint64_t>((part_.begin + first_) * clip_.elements());
     const Tensor start = step_ > 0 ? Tensor::FromHost(context, state_)
                                    : FlowNoise(context, shape, scope_.seed(), offset);
     if (step_ == 0) Keep(start);
@@ -213,8 +260,9 @@ class Sampling {
           Keep(x);
           scope_.progress().Step(
               first_ * config_.steps + step_ * batch, count_ * config_.steps,
-              fmt::format("samples {}-{} of {}, step {}/{}, t = {:.4f}, density {:.4f}", first_ + 1,
-                          first_ + batch, count_, step_, config_.steps, t, pairs_.density()));
+              fmt::format("samples {}-{} of {}, step {}/{}, t = {:.4f}, density {:.4f}",
+                          part_.begin + first_ + 1, part_.begin + first_ + batch, part_.total,
+                          step_, config_.steps, t, pairs_.density()));
           if (step_ == config_.steps || !scope_.CheckpointDue()) return;
           state_ = x.ToHost();
           Save();
@@ -248,7 +296,7 @@ class Sampling {
   void RequireNumbers(const HostArray& x) const {
     for (const float value : x.values<float>()) {
       if (!std::isfinite(value))
-        throw RunError("samples from {} on: a value is not a number", first_ + 1);
+        throw RunError("samples from {} on: a value is not a number", part_.begin + first_ + 1);
     }
   }
 
@@ -259,7 +307,8 @@ class Sampling {
   Shape clip_;
   std::unique_ptr<VideoDit> model_;
   std::vector<double> grid_;
-  int64_t count_;
+  const ShardPart part_;  // of the samples asked for; never cuts a batch
+  int64_t count_;         // in it, and from here on samples are numbered within it
   VideoDit::Flops forward_{};
   HostArray video_, trajectory_;  // (count, C, F, Y, X); (count, steps + 1, C, F, Y, X) or empty
   int64_t first_ = 0;             // sample of the batch under way
@@ -295,7 +344,6 @@ Report Sample(const SampleConfig& config, RunScope& scope) {
   writer.Attribute("/", "fps", config.fps);
   writer.Attribute("/", "model", digest);
   writer.Attribute("/", "setting", DumpYaml(FieldsOf(setting)));
-  writer.Attribute("/", "density", sampling.density());
   scope.Commit(std::move(writer));
   const Json json = {{"output", scope.Output()},
                      {"count", sampling.count()},

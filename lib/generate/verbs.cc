@@ -131,7 +131,7 @@ VerbInfo CaptureInfo() {
       {"generate capture dense.h5 --data clips.h5 -o qkv.h5", "two draws at three times"},
       {"generate capture dense.h5 --data clips.h5 --set layers=[0,5] --draws 8 -o qkv.h5",
        "the first and the last of six layers"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = info.shards = true;
   return info;
 }
 
@@ -158,7 +158,7 @@ VerbInfo EvaluateInfo() {
        "the settings of grid.yaml"},
       {"generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 -o runs.h5",
        "the settings of its contract"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = info.shards = true;
   return info;
 }
 
@@ -177,14 +177,35 @@ VerbInfo SampleInfo() {
       {"model", "", kInput, true, false, "model file"},
       {"fallback", "--fallback", kInput, false, true, "file of another rung; may be repeated"},
       {"selection", "--selection", kInput, false, false, "selection of calibrate select"},
+      {"classes", "--classes-from", kInput, false, false,
+       "text file with a class a line, by name or number: one sample each, in turn"},
       {"output", "-o,--output", kOutput, true, false, "samples file"}};
   info.examples = {
       {"generate sample sparse.h5 --fallback dense.h5 --selection selection.yaml --seed 7 -o "
        "sample.h5",
        "by the first rung of a selection, one clip of each class"},
       {"generate sample dense.h5 --class box,cup --count 8 --solver heun --steps 12 -o sample.h5",
-       "four of each of two classes"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
+       "four of each of two classes"},
+      {"generate sample dense.h5 --classes-from classes.txt --shard 0/2 -o sample-0.h5",
+       "the first half of a list of classes, as one task of a batch job"}};
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = info.shards = true;
+  return info;
+}
+
+VerbInfo MergeInfo() {
+  VerbInfo info{.tool = "generate",
+                .name = "merge",
+                .summary = "the shards of a run of sample, evaluate or capture as one file"};
+  info.description =
+      "All shards, in any order, make the file of the run without --shard, with the same content "
+      "digest; of\n"
+      "runs the measured seconds differ. One that is missing, given twice or of another run is "
+      "refused.";
+  info.arguments = {{"shards", "", kInput, true, true, "samples, runs or captures of shards"},
+                    {"output", "-o,--output", kOutput, true, false, "file of all of them"}};
+  info.examples = {{"generate merge sample-0.h5 sample-1.h5 -o sample.h5",
+                    "what two tasks of a batch job have made"}};
+  info.has_config = false;
   return info;
 }
 
@@ -224,9 +245,10 @@ VerbInfo InspectInfo() {
 }  // namespace
 
 std::vector<Verb> Verbs() {
-  return {MakeVerb(SampleInfo(), &Sample),   MakeVerb(EvaluateInfo(), &Evaluate),
-          MakeVerb(CaptureInfo(), &Capture), MakeVerb(ImportInfo(), &Import),
-          MakeVerb(ExportInfo(), &Export),   MakeVerb(InspectInfo(), &InspectFile)};
+  return {MakeVerb(SampleInfo(), &Sample),      MakeVerb(EvaluateInfo(), &Evaluate),
+          MakeVerb(CaptureInfo(), &Capture),    MakeVerb(MergeInfo(), &Merge),
+          MakeVerb(ImportInfo(), &Import),      MakeVerb(ExportInfo(), &Export),
+          MakeVerb(InspectInfo(), &InspectFile)};
 }
 
 }  // namespace suffice::generate

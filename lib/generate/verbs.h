@@ -103,6 +103,13 @@ Report Sample(const SampleConfig& config, RunScope& scope);
 // tensor; .npy one dataset, bf16 as f32.
 Report Export(const ExportConfig& config, RunScope& scope);
 
+// Shards of Sample, Evaluate or Capture (root attributes shard, shard-range, shard-pairs;
+// lib/run/shard.h) as the file of the unsharded run: the same content digest, of a runs file but
+// for the seconds. The attribute shards of /run lists them. kData, naming file and shard, for what
+// is no shard, is missing or given twice, overlaps, or differs in type, producer, config, seed,
+// backend, inputs or model.
+Report Merge(const NoConfig& config, RunScope& scope);
+
 Report InspectFile(const NoConfig& config, RunScope& scope);
 
 std::vector<Verb> Verbs();

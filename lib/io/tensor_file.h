@@ -21,6 +21,10 @@
 //   seed              integer, when the file depends on one
 //   backend           the backend's name and instruction set or architecture, when it depends
 //                     on one
+//   shard, shard-range
+//                     of a shard alone: its number and how many there are, then the first of its
+//                     rows, the one after its last and the number of all
+//   shard-pairs       of a shard of samples or runs: kept and allowed pairs, one couple a setting
 // Wall-clock times, host names, paths, command lines and history are attributes of the group /run,
 // receipts are in the group /receipt. Everything outside these two groups is byte-identical for the
 // same inputs, seed, build and backend.

@@ -52,6 +52,11 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   if (reader.header().config_sha256 != config_sha256_) {
     refuse("config", reader.header().config_sha256.substr(0, 12), config_sha256_.substr(0, 12));
   }
+  if (info.shards) {
+    const auto part = ReadPart(reader);
+    const Shard whose = part ? part->shard : Shard{};
+    if (whose.Name() != shard().Name()) refuse("shard", whose.Name(), shard().Name());
+  }
   if (info.uses_seed && reader.header().seed.value_or(-1) != options().seed) {
     refuse("seed", fmt::format("{}", reader.header().seed.value_or(-1)),
            fmt::format("{}", options().seed));

@@ -41,6 +41,7 @@ Record RunScope::NewRecord(const std::string& phase) {
   record.config_sha256 = config_sha256_;
   if (info.uses_seed) record.seed = options().seed;
   if (context_) record.backend = context_->Describe();
+  if (sharded()) record.facts["shard"] = shard().Name();
   return record;
 }
 
@@ -78,7 +79,7 @@ void RunScope::Close(const std::string& phase, ExitCode code, const std::string&
   record.seconds = SpentSeconds();
   record.exit_code = static_cast<int>(code);
   record.message = message;
-  record.facts = facts;
+  record.facts.insert(facts.begin(), facts.end());
   Append(std::move(record));
 }
 

@@ -112,6 +112,12 @@ const std::string& RunScope::DigestOf(const std::string& path) {
   return digests_[path] = ContentDigest(path);
 }
 
+const ShardPart& RunScope::TakePart(int64_t total, const std::string& what, int64_t together) {
+  SUFFICE_CHECK(invocation_.verb->info.shards && !part_);
+  items_ = what;
+  return part_.emplace(PartOf(shard(), total, what, together));
+}
+
 double RunScope::PredictSeconds(double flops) {
   if (gflops_ == 0) gflops_ = MeasureRate(context());
   return flops / gflops_;
@@ -124,6 +130,12 @@ bool RunScope::Begin(const Plan& plan) {
 
   std::vector<std::string> lines = {plan.what};
   lines.insert(lines.end(), plan.details.begin(), plan.details.end());
+  if (part_ && (sharded() || part_->shard.from_slurm)) {
+    lines.push_back(fmt::format("shard {} of {}{}: {} {}-{} of {}", part_->shard.index,
+                                part_->shard.count,
+                                part_->shard.from_slurm ? " (from the Slurm array)" : "", items_,
+                                part_->begin + 1, part_->end, part_->total));
+  }
   std::string cost;
   if (plan.flops > 0) cost += fmt::format("{:.3g} GFLOP", plan.flops * 1e-9);
   if (seconds > 0) cost += fmt::format("{}about {:.3g} s", cost.empty() ? "" : ", ", seconds);
@@ -187,11 +199,21 @@ FileHeader RunScope::Header(EncodingType type) {
 }
 
 TensorWriter RunScope::NewFile(EncodingType type, const std::string& role) {
+  SUFFICE_CHECK(part_ || !invocation_.verb->info.shards);
   const bool checkpoint = type == EncodingType::kCheckpoint;
-  TensorWriter writer(checkpoint ? CheckpointPath() : Input(role), Header(type),
-                      {.force = options().force || checkpoint});
+  TensorWriter writer = checkpoint ? Open(CheckpointPath(), Header(type), true)
+                                   : Open(Input(role), Header(type), options().force);
+  if (sharded()) WritePart(*part_, &writer);
+  return writer;
+}
 
-  // Who, when, where and from what: outside the content digest.
+TensorWriter RunScope::NewFile(const FileHeader& header, const std::string& role) {
+  return Open(Input(role), header, options().force);
+}
+
+// Adds who, when, where and from what: outside the content digest.
+TensorWriter RunScope::Open(const std::string& path, const FileHeader& header, bool force) {
+  TensorWriter writer(path, header, {.force = force});
   const Record stamp = NewRecord("result");
   std::string command;
   for (const std::string& word : invocation_.argv) command += (command.empty() ? "" : " ") + word;

@@ -56,10 +56,19 @@ class RunScope {
   const std::string& Output() const { return Input("output"); }
   uint64_t seed() const { return static_cast<uint64_t>(options().seed); }
   const std::string& config_yaml() const { return config_yaml_; }
+  const std::string& config_sha256() const { return config_sha256_; }
   Context& context();  // opened on first use; `auto` says once what it took
   Progress& progress() { return *progress_; }
   // Content digest of a file, computed once.
   const std::string& DigestOf(const std::string& path);
+
+  // --- shards
+  // The range of `total` items that this run does, all without --shard: see PartOf. Asked for by a
+  // verb with `shards`, once and before OpenCheckpoint; goes into the plan, checkpoints and
+  // outputs.
+  const ShardPart& TakePart(int64_t total, const std::string& what, int64_t together = 1);
+  Shard shard() const { return options().shard.value_or(Shard{}); }
+  bool sharded() const { return !shard().whole(); }
 
   // --- plan
   // Shows the plan and writes the intent record. False with --dry-run: return at once. Throws
@@ -70,7 +79,7 @@ class RunScope {
 
   // --- stop and resume
   // The checkpoint to go on from, with --resume and if there is one; checked to belong to this
-  // command, config, seed, backend and inputs (else kUsage). Call before Begin.
+  // command, config, shard, seed, backend and inputs (else kUsage). Call before Begin.
   std::optional<TensorReader> OpenCheckpoint();
   // A stop was requested (signal, budget or deadline spent), or the interval has passed.
   bool CheckpointDue() const;
@@ -87,6 +96,8 @@ class RunScope {
   FileHeader Header(EncodingType type);
   // A new tensor file at the output argument `role`, with header, provenance and history written.
   TensorWriter NewFile(EncodingType type, const std::string& role = "output");
+  // The same with the header of the whole that this run puts together: see generate merge.
+  TensorWriter NewFile(const FileHeader& header, const std::string& role = "output");
   void Commit(TensorWriter writer);
   // A text output, atomically; "-" is stdout.
   void WriteText(const std::string& path, const std::string& text);
@@ -99,6 +110,7 @@ class RunScope {
 
  private:
   struct Clock;
+  TensorWriter Open(const std::string& path, const FileHeader& header, bool force);
   Record NewRecord(const std::string& phase);
   void Append(Record record);
   std::vector<FileRef> InputRefs();
@@ -113,6 +125,8 @@ class RunScope {
   std::map<std::string, std::string> digests_;
   std::vector<FileRef> outputs_;
   std::vector<OutputClaim> claims_;
+  std::optional<ShardPart> part_;
+  std::string items_;  // what they are
   std::string run_id_;
   bool begun_ = false;
   bool closed_ = false;

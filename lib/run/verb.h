@@ -12,6 +12,7 @@
 
 #include "kernels/backend.h"
 #include "lib/config/fields.h"
+#include "lib/run/shard.h"
 
 namespace suffice {
 
@@ -59,6 +60,7 @@ struct VerbInfo {
   bool uses_backend = false;  // --backend, --isa, --threads, --device
   bool runs_models = false;   // more than attention: see ContextOptions
   bool uses_seed = false;     // --seed
+  bool shards = false;        // --shard, or a task of a Slurm job array
   bool has_config = true;     // -c, --set, --print-config
 };
 
@@ -97,6 +99,7 @@ struct Options {
   bool print_schema = false;
   ContextOptions context;
   int64_t seed = 0;
+  std::optional<Shard> shard;  // nothing: the whole
   bool force = false;
   bool dry_run = false;
   bool json = false;

@@ -4,8 +4,10 @@
 #include <optional>
 
 #include "lib/base/error.h"
+#include "lib/base/version.h"
 #include "lib/policy/token_order.h"
 #include "lib/sparsify/inputs.h"
+#include "lib/sparsify/sweep_mark.h"
 #include "lib/sparsify/sweep_table.h"
 #include "lib/sparsify/verbs.h"
 
@@ -119,7 +121,16 @@ struct Layer {
   Tensor q, k, v;
 };
 
-// What each setting costs and keeps on one layer, against the same kernel with every block kept.
+SweepMark MarkOf(RunScope& scope, const ShardPart& part) {
+  return {part,
+          {{"producer", fmt::format("suffice {}", VersionFull())},
+           {"config-sha256", scope.config_sha256()},
+           {"backend", scope.context().Describe()},
+           {"qkv", scope.DigestOf(scope.Input("qkv"))}}};
+}
+
+// What each setting of a shard costs and keeps on one layer, against the same kernel with every
+// block kept.
 void Measure(Context& context, const Layer& layer, const BlockSize& block,
              const std::vector<Setting>& settings, size_t order, SweepTable* table) {
   const AttentionInputs inputs{layer.q, layer.k, layer.v, block, {}, 0};
@@ -129,6 +140,7 @@ void Measure(Context& context, const Layer& layer, const BlockSize& block,
   const HostArray reference = dense.o.ToHost();
   const HostArray lse_full = dense.lse.ToHost();
   for (size_t s = 0; s < settings.size(); ++s) {
+    if (!table->Wants(order, s)) continue;
     SweepRow& row = table->row(order, s);
     const AttentionResult result =
         RunAttention(context, inputs, PlanLayer(settings[s], 0, heads, 0));
@@ -167,11 +179,20 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
   for (const std::string& order : config.orders) {
     TokenOrder(grid, order, tile);  // refuses an unknown order before anything runs
   }
-  SweepTable table(config.orders, settings);
-  const double passes = static_cast<double>(config.orders.size()) *
-                        (1.5 + 0.25 * static_cast<double>(settings.size()));
+  const auto rows = static_cast<int64_t>(config.orders.size() * settings.size());
+  const ShardPart part = scope.TakePart(rows, "rows");
+  SweepTable table(config.orders, settings, part.begin, part.end);
+  // Those that this shard has a row of, and the last setting of such a row.
+  std::vector<std::pair<size_t, size_t>> orders;
+  for (auto row = static_cast<size_t>(part.begin); row < static_cast<size_t>(part.end); ++row) {
+    const size_t order = row / settings.size(), setting = row % settings.size();
+    if (orders.empty() || orders.back().first != order) orders.emplace_back(order, setting);
+    orders.back().second = setting;
+  }
+  const double passes =
+      1.5 * static_cast<double>(orders.size()) + 0.25 * static_cast<double>(part.items());
   Plan plan{.what = fmt::format("sweep {} settings over {} orders and {} layers", settings.size(),
-                                config.orders.size(), groups.size()),
+                                orders.size(), groups.size()),
             .flops = flops * passes};
   const bool to_file = scope.Has("output") && scope.Output() != "-";
   const auto checkpoint = to_file ? scope.OpenCheckpoint() : std::nullopt;
@@ -187,9 +208,9 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
     writer.Attribute("/state", "done", done);
     table.Save(&writer);
   };
-  const auto total = static_cast<int64_t>(config.orders.size() * groups.size());
+  const auto total = static_cast<int64_t>(orders.size() * groups.size());
   int64_t step = 0;
-  for (size_t o = 0; o < config.orders.size(); ++o) {
+  for (const auto& [o, last_setting] : orders) {
     const std::vector<int32_t> order =
         FromCaptured(reader, grid, TokenOrder(grid, config.orders[o], tile));
     for (const std::string& group : groups) {
@@ -200,7 +221,7 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
                         Permuted(context, reader, InGroup(group, "v"), order)};
       Measure(context, layer, block, settings, o, &table);
       done = step;
-      const SweepRow& last = table.row(o, settings.size() - 1);
+      const SweepRow& last = table.row(o, last_setting);
       scope.progress().Step(
           step, total,
           fmt::format("{} {}: {} at density {:.4f}, relative L1 {:.4g}", config.orders[o], group,
@@ -208,11 +229,12 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
     }
   }
 
-  const std::string tsv = table.Tsv();
+  const std::string tsv = (scope.sharded() ? ShardLine(MarkOf(scope, part)) : "") + table.Tsv();
   if (scope.Has("output")) scope.WriteText(scope.Output(), tsv);
   return {.text = scope.Has("output") && scope.Output() == "-" ? "" : tsv,
           .json = table.Json(),
-          .facts = {{"settings", std::to_string(settings.size())},
+          .facts = {{"rows", std::to_string(part.items())},
+                    {"settings", std::to_string(settings.size())},
                     {"layers", std::to_string(groups.size())}}};
 }
 

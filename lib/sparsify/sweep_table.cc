@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "lib/base/error.h"
 #include "lib/sparsify/inputs.h"
 #include "lib/stats/inference.h"
 
@@ -15,11 +16,27 @@ std::string At(size_t row) { return fmt::format("/state/rows/{}", row); }
 
 }  // namespace
 
-SweepTable::SweepTable(const std::vector<std::string>& orders, const std::vector<Setting>& settings)
-    : settings_(settings.size()) {
-  for (const std::string& order : orders) {
-    for (const Setting& setting : settings) rows_.push_back({order, setting, {}, {}, {}, {}, 0, 0});
+SweepTable::SweepTable(const std::vector<std::string>& orders, const std::vector<Setting>& settings,
+                       int64_t begin, int64_t end)
+    : settings_(settings.size()), begin_(static_cast<size_t>(begin)) {
+  for (auto i = begin_; i < static_cast<size_t>(end); ++i) {
+    rows_.push_back({orders[i / settings_], settings[i % settings_], {}, {}, {}, {}, 0, 0});
   }
+}
+
+bool SweepTable::Wants(size_t order, size_t setting) const {
+  const size_t i = order * settings_ + setting;
+  return i >= begin_ && i < begin_ + rows_.size();
+}
+
+SweepRow& SweepTable::row(size_t order, size_t setting) {
+  SUFFICE_CHECK(Wants(order, setting));
+  return rows_[order * settings_ + setting - begin_];
+}
+
+std::string SweepTable::Header() {
+  return "order\trule\tk\tp\tdensity\trel_l1\trel_l2\tmass_mean\tmass_p10\tmass_min\tseconds\t"
+         "dense_seconds\n";
 }
 
 void SweepTable::Save(TensorWriter* writer) const {
@@ -51,9 +68,7 @@ void SweepTable::Load(const TensorReader& checkpoint) {
 }
 
 std::string SweepTable::Tsv() const {
-  std::string tsv =
-      "order\trule\tk\tp\tdensity\trel_l1\trel_l2\tmass_mean\tmass_p10\tmass_min\tseconds\tdense_"
-      "seconds\n";
+  std::string tsv = Header();
   for (const SweepRow& r : rows_) {
     const MassSummary mass = Summarize(r.mass);
     tsv += fmt::format(

@@ -23,9 +23,14 @@ struct SweepRow {
 
 class SweepTable {
  public:
-  SweepTable(const std::vector<std::string>& orders, const std::vector<Setting>& settings);
+  // Rows outside of [begin, end) are not wanted: they are neither kept nor written.
+  SweepTable(const std::vector<std::string>& orders, const std::vector<Setting>& settings,
+             int64_t begin, int64_t end);
 
-  SweepRow& row(size_t order, size_t setting) { return rows_[order * settings_ + setting]; }
+  bool Wants(size_t order, size_t setting) const;
+  SweepRow& row(size_t order, size_t setting);  // a wanted one
+
+  static std::string Header();  // of the TSV, one line
 
   // The state under /state/rows; Load expects what Save of a table of the same size wrote.
   void Save(TensorWriter* writer) const;
@@ -35,8 +40,9 @@ class SweepTable {
   std::string Json() const;  // one array
 
  private:
-  std::vector<SweepRow> rows_;
+  std::vector<SweepRow> rows_;  // the wanted ones
   size_t settings_;
+  size_t begin_;
 };
 
 }  // namespace suffice::sparsify

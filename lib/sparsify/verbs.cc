@@ -99,9 +99,27 @@ VerbInfo SweepInfo() {
       .summary = "tabulate rule, setting and token order: density, error, kept mass, time"};
   info.arguments = {kQkv,
                     {"output", "-o,--output", kOutput, false, false, "table as TSV; - is stdout"}};
-  info.examples = {{"sparsify sweep qkv.h5 -o sweep.tsv", "every rule on every captured layer"}};
+  info.examples = {
+      {"sparsify sweep qkv.h5 -o sweep.tsv", "every rule on every captured layer"},
+      {"sparsify sweep qkv.h5 --shard 0/2 -o sweep-0.tsv", "the first half of the rows"}};
   info.uses_backend = true;
   info.resumable = true;
+  info.shards = true;
+  return info;
+}
+
+VerbInfo MergeInfo() {
+  VerbInfo info{
+      .tool = "sparsify", .name = "merge", .summary = "the shards of a sweep as one table"};
+  info.description =
+      "All shards of one sweep, in any order, make the table of a sweep that was not sharded, "
+      "measured seconds\n"
+      "aside. One that is missing, given twice or of another run is refused.";
+  info.arguments = {{"shards", "", kInput, true, true, "tables of sweep --shard"},
+                    {"output", "-o,--output", kOutput, true, false, "table as TSV; - is stdout"}};
+  info.examples = {
+      {"sparsify merge sweep-0.tsv sweep-1.tsv -o sweep.tsv", "the two halves of a sweep"}};
+  info.has_config = false;
   return info;
 }
 
@@ -153,8 +171,8 @@ VerbInfo BenchInfo() {
 
 std::vector<Verb> Verbs() {
   return {MakeVerb(AttendInfo(), &Attend), MakeVerb(MaskInfo(), &Mask),
-          MakeVerb(SweepInfo(), &Sweep), MakeVerb(ModelInfo(), &Model),
-          MakeVerb(BenchInfo(), &Bench)};
+          MakeVerb(SweepInfo(), &Sweep),   MakeVerb(MergeInfo(), &Merge),
+          MakeVerb(ModelInfo(), &Model),   MakeVerb(BenchInfo(), &Bench)};
 }
 
 }  // namespace suffice::sparsify

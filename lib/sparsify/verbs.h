@@ -61,6 +61,9 @@ Report Mask(const MaskConfig& config, RunScope& scope);
 Report Sweep(const SweepConfig& config, RunScope& scope);
 Report Model(const Contract& config, RunScope& scope);  // attaches a contract to a dense model
 
+// The shards of a sweep, as sweep --shard writes them, as one table.
+Report Merge(const NoConfig& config, RunScope& scope);
+
 // Verifies and times attention against the ceiling of the machine it runs on.
 Report Bench(const BenchConfig& config, RunScope& scope);
 

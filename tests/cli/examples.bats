@@ -41,6 +41,12 @@ YAML
   calibrate select --runs runs.h5 -c target.yaml -o selection.yaml "${recorded[@]}" || [ $? -eq 5 ]
   generate sample dense.h5 --steps 4 -o sample.h5 "${recorded[@]}"
   cp sample.h5 samples.h5
+  printf 'box\ntree\n' >classes.txt
+  local i
+  for i in 0 1; do
+    generate sample dense.h5 --steps 4 --shard $i/2 -o sample-$i.h5 "${recorded[@]}"
+    sparsify sweep qkv.h5 --set orders=[raster] --shard $i/2 -o sweep-$i.tsv "${recorded[@]}"
+  done
   /usr/bin/python3 -c '
 import numpy
 for name in "qkv":

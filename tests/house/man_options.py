@@ -23,7 +23,7 @@ def options_of(text):
     """Option names with their dashes, and whether each takes a value."""
     found = {}
     for line in text.splitlines():
-        entry = re.match(r"  (?:(-\w), )?(--[\w-]+)(?: ([A-Z=]+))?(?:  |$)", line)
+        entry = re.match(r"  (?:(-\w), )?(--[\w-]+)(?: ([A-Z=/]+))?(?:  |$)", line)
         if entry:
             for name in filter(None, entry.group(1, 2)):
                 found[name] = entry[3] is not None

@@ -62,6 +62,7 @@ const std::vector<SharedOption>& SharedOptions() {
   const auto config = [](const VerbInfo& info) { return info.has_config; };
   const auto backend = [](const VerbInfo& info) { return info.uses_backend; };
   const auto seed = [](const VerbInfo& info) { return info.uses_seed; };
+  const auto shards = [](const VerbInfo& info) { return info.shards; };
   const auto resumable = [](const VerbInfo& info) { return info.resumable; };
   static const std::vector<SharedOption> options = {
       {"-c,--config", "FILE", "YAML config; of several the later wins", "Configuration", config,
@@ -76,6 +77,9 @@ const std::vector<SharedOption>& SharedOptions() {
        [](Options& o, const std::string& v) {
          o.seed = Number<int64_t>("--seed", v, 0, INT64_MAX, "an integer from 0");
        }},
+      {"--shard", "I/N",
+       "do the I-th of N parts, from 0; in a Slurm array its task unless given, 0/1 is the whole",
+       "Computation", shards, [](Options& o, const std::string& v) { o.shard = ParseShard(v); }},
       {"--backend", "NAME", "auto, cuda, cpu or ref (auto)", "Computation", backend,
        [](Options& o, const std::string& v) { o.context.backend = v; }},
       {"--isa", "NAME",

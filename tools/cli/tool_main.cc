@@ -4,6 +4,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "lib/base/error.h"
@@ -133,6 +134,11 @@ Invocation ToInvocation(const Verb& verb, const Parsed& parsed, int argc, char**
   for (size_t i = 0; i < shared.size(); ++i) {
     for (const std::string& value : parsed.shared[i]) shared[i].store(options, value);
     for (int n = 0; n < parsed.counts[i]; ++n) shared[i].store(options, "");
+  }
+  if (verb.info.shards && !options.shard) {
+    options.shard =
+        ShardOfSlurm(std::getenv("SLURM_ARRAY_TASK_ID"), std::getenv("SLURM_ARRAY_TASK_MIN"),
+                     std::getenv("SLURM_ARRAY_TASK_COUNT"), std::getenv("SLURM_ARRAY_TASK_STEP"));
   }
   for (const auto& [path, value] : parsed.fields) {
     if (!value.empty()) options.flags.emplace_back(path, value);
