@@ -29,9 +29,8 @@ void Visit(Fields& f, TrainConfig& c) {
       .OneOf({"bf16", "f32"});
   f("stored", c.stored, "type of the weights in the output").OneOf({"bf16", "f32"});
   f("stop_factor", c.stop_factor,
-    "end the run when the mean of the last 50 losses is above this many times the lowest such "
-    "mean; "
-    "0: never")
+    "end the run when the mean of the last 50 losses is above 0.01 and this many times the lowest "
+    "such mean; 0: never")
       .Range(0, 1e9);
   f("held_out_draws", c.held_out_draws, "held-out units measured; 0: none").Range(0, 1e6);
   f.Group("mix", c.mix, "how several datasets share the samples out");

@@ -23,7 +23,7 @@ struct TrainConfig {
   bool activation_checkpoints = false;
   std::string compute = "bf16";
   std::string stored = "bf16";
-  double stop_factor = 3.0;
+  double stop_factor = 5.0;
   int64_t held_out_draws = 64;
   MixConfig mix;
   AdamWConfig optimizer;

@@ -141,6 +141,19 @@ TEST(LossWatch, SeesACollapseAndNotNoise) {
   EXPECT_LT(collapsed, LossWatch::kWindow);
 }
 
+// A student that starts as its teacher has nothing to lose.
+TEST(LossWatch, TakesASmallLossForNoCollapse) {
+  LossWatch watch(3);
+  for (int i = 0; i < 60; ++i) watch.Add(0);
+  for (int i = 0; i < 100; ++i) {
+    watch.Add(0.9 * LossWatch::kSmall);
+    EXPECT_FALSE(watch.collapsed());
+    EXPECT_FALSE(watch.rising());
+  }
+  for (int i = 0; i < 100; ++i) watch.Add(2 * LossWatch::kSmall);
+  EXPECT_TRUE(watch.collapsed());
+}
+
 TEST(LossWatch, NeverEndsARunThatAskedForNoWatch) {
   LossWatch watch(0);
   for (int i = 0; i < 200; ++i) watch.Add(i);
