@@ -3,11 +3,15 @@
 # Stopping, going on, budgets and deadlines.
 load helper
 
+# Long enough to be stopped on the way.
+steps=${SUFFICE_SANITIZE:+300}
+steps=${steps:-1500}
+
 train() { distill pretrain -c model.yaml --data clips.h5 -o "$1" --seed 3 "${@:2}"; }
 
 # Starts a training of many steps in the background, and stops it by signal $1 once it has begun.
 stop_training() {
-  distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 3 --steps 1500 "${@:2}" \
+  distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 3 --steps $steps "${@:2}" \
     >/dev/null 2>talk &
   local job=$! i
   for i in $(seq 100); do
@@ -20,7 +24,7 @@ stop_training() {
 
 @test "SIGTERM and SIGUSR1 write a checkpoint and end with 75, --resume goes on bit for bit" {
   make_clips
-  train whole.h5 --steps 1500 -q >/dev/null
+  train whole.h5 --steps $steps -q >/dev/null
   stops=0
   for signal in TERM USR1 INT; do
     stop_training $signal --resume
@@ -32,7 +36,7 @@ stop_training() {
     stops=$((stops + 1))
   done
   [ "$stops" -ge 1 ]
-  run -0 --separate-stderr train part.h5 --steps 1500 --resume --threads 1
+  run -0 --separate-stderr train part.h5 --steps $steps --resume --threads 1
   [[ $stderr == *"going on after"* ]]
   [ ! -e part.h5.checkpoint ]
   [ "$(digest part.h5)" = "$(digest whole.h5)" ]
@@ -43,18 +47,18 @@ stop_training() {
   stop_training TERM
   [ "$status" -eq 75 ]
   fails 2 "part.h5.checkpoint: exists; --resume goes on from it, --force starts over" \
-    train part.h5 --steps 1500
-  fails 2 "part.h5.checkpoint: its config is" train part.h5 --steps 1501 --resume
+    train part.h5 --steps $steps
+  fails 2 "part.h5.checkpoint: its config is" train part.h5 --steps $((steps + 1)) --resume
   fails 2 "part.h5.checkpoint: its seed is 3, this run's 4" \
-    distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 4 --steps 1500 --resume
-  fails 2 "part.h5.checkpoint: its backend is" train part.h5 --steps 1500 --resume --backend ref
+    distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 4 --steps $steps --resume
+  fails 2 "part.h5.checkpoint: its backend is" train part.h5 --steps $steps --resume --backend ref
   generate import right left --clip-frames 4 --width 16 --height 16 -o other.h5 -q >/dev/null
   fails 2 "part.h5.checkpoint: its data is" distill pretrain -c model.yaml --data other.h5 \
-    -o part.h5 --seed 3 --steps 1500 --resume
+    -o part.h5 --seed 3 --steps $steps --resume
   # A damaged one is refused as any file is.
   head -c 3000 part.h5.checkpoint >cut
   mv cut part.h5.checkpoint
-  fails 3 "part.h5.checkpoint" train part.h5 --steps 1500 --resume
+  fails 3 "part.h5.checkpoint" train part.h5 --steps $steps --resume
   # --force starts over.
   run -0 train part.h5 --steps 2 --force
   [ ! -e part.h5.checkpoint ]
