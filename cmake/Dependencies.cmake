@@ -12,6 +12,7 @@ find_package(nlohmann_json 3.11 REQUIRED)
 find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
 find_package(HDF5 1.10 REQUIRED COMPONENTS C)
 find_package(Boost 1.74 REQUIRED)  # Boost.Math, headers only
+find_package(Eigen3 3.4 REQUIRED NO_MODULE)  # headers only
 find_package(CLI11 2.1 REQUIRED)
 find_package(ZLIB REQUIRED)
 find_library(XXHASH_LIBRARY xxhash REQUIRED)
@@ -50,7 +51,8 @@ function(suffice_link_dependencies target)
     ${target}
     PUBLIC ${fmt_target} Threads::Threads
     PRIVATE ${SUFFICE_YAML} $<BUILD_INTERFACE:nlohmann_json::nlohmann_json> OpenSSL::Crypto hdf5::hdf5
-            ${SUFFICE_SZIP} $<BUILD_INTERFACE:Boost::headers> ${XXHASH_LIBRARY} ZLIB::ZLIB ${CMAKE_DL_LIBS})
+            ${SUFFICE_SZIP} $<BUILD_INTERFACE:Boost::headers> $<BUILD_INTERFACE:Eigen3::Eigen>
+            ${XXHASH_LIBRARY} ZLIB::ZLIB ${CMAKE_DL_LIBS})
   target_compile_definitions(${target} PRIVATE H5_USE_110_API)
   if(SUFFICE_HAVE_ONEDNN)
     target_link_libraries(${target} PRIVATE ${DNNL_LIBRARY} gomp)  # its threads are libgomp's

@@ -28,7 +28,11 @@ enum class Stream : uint32_t {
   kSplit = 5,
   kDropout = 6,
   kTest = 7,
-  kMixture = 8
+  kMixture = 8,
+  kResample = 9,
+  kProjection = 10,
+  kPatch = 11,
+  kMotion = 12
 };
 
 SUFFICE_SHARED_INLINE std::array<uint32_t, 4> Philox(uint64_t seed, uint32_t stream,

@@ -40,15 +40,7 @@ ModelInfo MakeInfo(const PretrainConfig& config, const TrainingData& data,
   if (a.classes > 0 && a.classes != static_cast<int64_t>(data.classes().size())) {
     throw UsageError("model.classes: {}, the dataset has {}", a.classes, data.classes().size());
   }
-  for (size_t axis = 0; axis < 3; ++axis) {
-    if (info.resolution[axis] % a.patch[axis] != 0) {
-      throw UsageError("{}: {} is not whole patches of {}",
-                       axis == 0   ? "frames"
-                       : axis == 1 ? "height"
-                                   : "width",
-                       info.resolution[axis], a.patch[axis]);
-    }
-  }
+  CheckResolution(info.resolution, a);
   return info;
 }
 

@@ -47,6 +47,14 @@ TrainingData TrainingData::Read(const std::vector<std::string>& paths, const Mix
   return data;
 }
 
+TrainingData TrainingData::Of(ClipDataset dataset, const std::string& name) {
+  TrainingData data;
+  data.paths_ = {name};
+  data.ends_ = {1.0};
+  data.datasets_.push_back(std::move(dataset));
+  return data;
+}
+
 size_t TrainingData::sources() const {
   size_t count = 0;
   for (const ClipDataset& dataset : datasets_) count += dataset.sources().size();

@@ -23,6 +23,9 @@ class TrainingData {
   // Throws kData for what is no dataset, kUsage when classes differ or weights do not fit.
   static TrainingData Read(const std::vector<std::string>& paths, const MixConfig& mix);
 
+  // One dataset that is at hand, called `name` in messages.
+  static TrainingData Of(ClipDataset dataset, const std::string& name);
+
   const std::vector<std::string>& classes() const { return datasets_.front().classes(); }
   const ClipDataset& first() const { return datasets_.front(); }  // held-out units come from it
   size_t sources() const;

@@ -29,6 +29,62 @@ void Visit(Fields& f, MergeConfig& c) {
   f("stored", c.stored, "type of the weights in the output").OneOf({"bf16", "f32"});
 }
 
+void Visit(Fields& f, ClassifierModelConfig& c) {
+  f("patch", c.patch, "frames, rows and columns of a patch").Range(1, 64);
+  f("width", c.width, "features of a token, and of a clip").Range(2, 16384);
+  f("depth", c.depth, "blocks").Range(1, 256);
+  f("heads", c.heads, "attention heads").Range(1, 256);
+  f("mlp_ratio", c.mlp_ratio, "hidden features of the MLP over width").Range(0.25, 16);
+}
+
+void Visit(Fields& f, ClassifierTrainConfig& c) {
+  f("steps", c.steps, "optimiser steps").Range(0, 1e9).Flag("steps");
+  f("batch", c.batch, "clips a step").Range(1, 65536).Flag("batch");
+  f("micro_batch", c.micro_batch, "clips in memory at a time; divides batch").Range(1, 65536);
+  f("flips", c.flips, "mirror half of the clips");
+  f("compute", c.compute, "type of activations and weights; masters are f32")
+      .OneOf({"bf16", "f32"});
+  f("held_out_draws", c.held_out_draws, "held-out clips that the accuracy is measured on")
+      .Range(1, 1e6);
+  f.Group("optimizer", c.optimizer, "AdamW");
+}
+
+void Visit(Fields& f, ClassifyConfig& c) {
+  f("frames", c.frames, "frames of a clip").Range(1, 4096);
+  f("height", c.height, "rows of a clip").Range(1, 8192).Unit("pixels");
+  f("width", c.width, "columns of a clip").Range(1, 8192).Unit("pixels");
+  f.Group("model", c.model, "the blocks");
+  f.Group("train", c.train, "the training");
+}
+
+namespace {
+
+VerbInfo ClassifyInfo() {
+  VerbInfo info{.tool = "distill",
+                .name = "classify",
+                .summary = "train a classifier of clips, in whose features samples are compared"};
+  info.description =
+      "A small transformer; every token predicts the class of its clip by least squares, a clip's "
+      "prediction is\n"
+      "the mean over its tokens. Reports the accuracy on independent held-out draws with an exact "
+      "95 % interval.\n"
+      "generate compare --features reads the file.";
+  info.arguments = {
+      {"data", "--data", kInput, true, true, "dataset of generate import; may be repeated"},
+      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+      {"output", "-o,--output", kOutput, true, false, "classifier file"}};
+  info.examples = {
+      {"distill classify -c classifier.yaml --data clips.h5 -o classifier.h5", "from one dataset"},
+      {"distill classify -c classifier.yaml --data clips.h5 --steps 200 --curve curve.tsv -o "
+       "classifier.h5",
+       "shorter, with its loss curve"}};
+  info.resumable = info.large_state = info.uses_backend = true;
+  info.runs_models = info.uses_seed = true;
+  return info;
+}
+
+}  // namespace
+
 std::vector<Verb> Verbs() {
   VerbInfo pretrain{.tool = "distill",
                     .name = "pretrain",
@@ -94,7 +150,7 @@ std::vector<Verb> Verbs() {
       {"distill merge dense.h5 --from sparse0.h5 --to sparse.h5 --scale 0.5 -o half.h5",
        "half of what training changed"}};
   return {MakeVerb(std::move(pretrain), &Pretrain), MakeVerb(std::move(sparse), &Sparse),
-          MakeVerb(std::move(merge), &Merge)};
+          MakeVerb(std::move(merge), &Merge), MakeVerb(ClassifyInfo(), &Classify)};
 }
 
 }  // namespace suffice::distill

@@ -6,13 +6,10 @@
 #include <numeric>
 
 #include "lib/base/error.h"
+#include "lib/policy/samples.h"
 
 namespace suffice::generate {
 namespace {
-
-uint8_t ToByte(float x) {
-  return static_cast<uint8_t>(std::lround(std::clamp((x + 1.0f) * 127.5f, 0.0f, 255.0f)));
-}
 
 std::vector<int64_t> Which(const std::vector<int64_t>& which, int64_t count,
                            const std::string& path) {
@@ -27,30 +24,18 @@ std::vector<int64_t> Which(const std::vector<int64_t>& which, int64_t count,
   return all;
 }
 
-// (C, F, Y, X) planes to interleaved frames.
-Video FromPlanes(const float* x, const Shape& clips) {
-  Video video{static_cast<int>(clips[4]), static_cast<int>(clips[3]), clips[2], {}};
-  const auto plane = static_cast<size_t>(clips[2] * clips[3] * clips[4]);
-  video.pixels.resize(3 * plane);
-  for (size_t c = 0; c < 3; ++c) {
-    for (size_t i = 0; i < plane; ++i) video.pixels[3 * i + c] = ToByte(x[c * plane + i]);
-  }
-  return video;
+Video ToVideo(const HostArray& frames) {  // (F, Y, X, 3) u8
+  const Shape& shape = frames.shape();
+  const auto bytes = frames.values<uint8_t>();
+  return {static_cast<int>(shape[2]),
+          static_cast<int>(shape[1]),
+          shape[0],
+          {bytes.begin(), bytes.end()}};
 }
 
 void ReadSamples(const TensorReader& file, const std::vector<int64_t>& which, VideoSet* set) {
-  const DatasetInfo& info = file.Info("/video");
-  const Shape& shape = info.shape;
-  if (info.is_strings || (info.dtype != DType::kF32 && info.dtype != DType::kBF16) ||
-      shape.rank != 5 || shape[1] != 3 || shape.elements() == 0) {
-    throw DataError("{}: /video: {} {}, f32 or bf16 (B, 3, F, Y, X) wanted", file.path(), info.type,
-                    ToString(shape));
-  }
-  for (const int64_t i : Which(which, shape[0], file.path())) {
-    const HostArray rows = file.ReadRows("/video", i, i + 1);
-    RequireFinite(rows, file.path(), "/video");
-    set->videos.push_back(FromPlanes(rows.Cast(DType::kF32).values<float>().data(), shape));
-  }
+  for (const int64_t i : Which(which, RequireVideos(file)[0], file.path()))
+    set->videos.push_back(ToVideo(ToFrames(ReadVideo(file, i))));
   set->fps = file.FloatAttribute("/", "fps").value_or(set->fps);
 }
 
@@ -62,12 +47,7 @@ void ReadSources(const TensorReader& file, const std::vector<int64_t>& which, Vi
     const Shape shape =
         file.Require(source + "/frames", DType::kU8, {-1, -1, -1, 3}, "a dataset").shape;
     if (shape.elements() == 0) throw DataError("{}: {}/frames: no frames", file.path(), source);
-    const HostArray frames = file.Read(source + "/frames");
-    const auto bytes = frames.values<uint8_t>();
-    set->videos.push_back({static_cast<int>(shape[2]),
-                           static_cast<int>(shape[1]),
-                           shape[0],
-                           {bytes.begin(), bytes.end()}});
+    set->videos.push_back(ToVideo(file.Read(source + "/frames")));
     const double fps = file.FloatAttribute(source, "fps").value_or(0);
     if (set->videos.size() == 1 && fps > 0) set->fps = fps;
   }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "lib/base/error.h"
 #include "lib/generate/import_tensors.h"
+#include "lib/generate/motion.h"
 #include "lib/io/ffmpeg.h"
 #include "lib/io/image.h"
 #include "lib/policy/clips.h"
@@ -40,25 +42,61 @@ std::string StemOf(const std::string& path) {
   return name.substr(0, name.find('.'));
 }
 
-SourceConfig ConfigOf(const ImportConfig& config, const std::string& path) {
-  SourceConfig source;
-  for (const SourceConfig& candidate : config.sources) {
-    if (candidate.file == path || candidate.file == fs::path(path).filename()) source = candidate;
+bool Names(const SourceConfig& entry, const std::string& path) {
+  return entry.file == path || entry.file == fs::path(path).filename();
+}
+
+// The entries of a file, or one that says nothing.
+std::vector<SourceConfig> ConfigsOf(const ImportConfig& config, const std::string& path) {
+  std::vector<SourceConfig> entries;
+  for (const SourceConfig& entry : config.sources) {
+    if (Names(entry, path)) entries.push_back(entry);
   }
-  source.file = path;
-  if (source.label.empty()) source.label = StemOf(path);
-  if (source.stride == 0) source.stride = config.stride;
-  if (!source.crop.empty() && source.crop.size() != 4) {
-    throw UsageError("{}: crop: {} numbers, x, y, width, height wanted", path, source.crop.size());
+  if (entries.empty()) entries.emplace_back();
+  for (SourceConfig& source : entries) {
+    source.file = path;
+    if (source.label.empty()) source.label = StemOf(path);
+    if (source.stride == 0) source.stride = config.stride;
+    if (!source.crop.empty() && source.crop.size() != 4) {
+      throw UsageError("{}: crop: {} numbers, x, y, width, height wanted", path,
+                       source.crop.size());
+    }
+    CheckMotion(source);
+    if (Moves(source) && !IsPicture(path)) {
+      throw UsageError("{}: motion: of one picture, this is none", path);
+    }
   }
-  return source;
+  return entries;
+}
+
+// Entries with the same content, under whatever names, must not bring it into both splits.
+void CheckLeaks(RunScope& scope, const std::vector<SourceConfig>& sources) {
+  std::map<std::string, const SourceConfig*> seen;
+  for (const SourceConfig& source : sources) {
+    const auto [first, added] = seen.try_emplace(scope.DigestOf(source.file), &source);
+    const SourceConfig& other = *first->second;
+    if (added) continue;
+    if (source.split != other.split) {
+      throw UsageError(
+          "{}: split: {} here and {} at another entry of the same content; its frames "
+          "would be in both splits",
+          source.file, source.split, other.split);
+    }
+    if (source.split == "both" &&
+        (source.start_seconds != other.start_seconds || source.stride != other.stride ||
+         source.max_frames != other.max_frames)) {
+      throw UsageError(
+          "{}: entries of the same content with other start_seconds, stride or "
+          "max_frames; their splits by time would overlap",
+          source.file);
+    }
+  }
 }
 
 void CheckNames(const ImportConfig& config, const std::vector<std::string>& paths) {
   for (const SourceConfig& source : config.sources) {
-    const bool used = std::any_of(paths.begin(), paths.end(), [&](const std::string& path) {
-      return source.file == path || source.file == fs::path(path).filename();
-    });
+    const bool used = std::any_of(paths.begin(), paths.end(),
+                                  [&](const std::string& path) { return Names(source, path); });
     if (!used) throw UsageError("sources: '{}' is none of the files given", source.file);
   }
 }
@@ -106,6 +144,32 @@ HostArray ReadFrames(RunScope& scope, const ImportConfig& config, const SourceCo
   return HostArray::From<uint8_t>({count, config.height, config.width, 3}, frames);
 }
 
+// Decodes a photograph once for all paths over it.
+class PathReader {
+ public:
+  HostArray Read(RunScope& scope, const ImportConfig& config, const SourceConfig& source,
+                 int64_t path) {
+    if (file_ != source.file) {
+      picture_.emplace(ReadPicture(source.file, 3));
+      file_ = source.file;
+    }
+    const PictureSize frame{config.width, config.height};
+    // The leading 64 bits of the digest: another photograph, other paths; another name, the same.
+    const uint64_t seed = static_cast<uint64_t>(source.motion.seed) ^
+                          std::stoull(scope.DigestOf(source.file).substr(0, 16), nullptr, 16);
+    const MotionPath ends = PathOf(source, path, picture_->size(), frame, seed);
+    std::vector<uint8_t> frames;
+    for (int64_t i = 0; i < source.motion.frames; ++i)
+      picture_->Append(WindowAt(ends, i, source.motion.frames), frame, &frames);
+    scope.progress().Step(path + 1, PathCount(source), source.file);
+    return HostArray::From<uint8_t>({source.motion.frames, config.height, config.width, 3}, frames);
+  }
+
+ private:
+  std::string file_;
+  std::optional<MovingPicture> picture_;
+};
+
 std::string SavedFrames(size_t source) { return fmt::format("/state/sources/{}/frames", source); }
 
 // Contiguous time: training first, one clip of gap, the held-out part at the end.
@@ -147,11 +211,16 @@ Report Import(const ImportConfig& config, RunScope& scope) {
   std::vector<SourceConfig> sources;
   std::vector<std::string> classes;
   for (const std::string& path : paths) {
-    sources.push_back(ConfigOf(config, path));
-    if (std::find(classes.begin(), classes.end(), sources.back().label) == classes.end())
-      classes.push_back(sources.back().label);
+    for (SourceConfig& source : ConfigsOf(config, path)) {
+      if (std::find(classes.begin(), classes.end(), source.label) == classes.end())
+        classes.push_back(source.label);
+      sources.push_back(std::move(source));
+    }
   }
-  Plan plan{.what = fmt::format("import {} sources of {} classes as {}x{} frames", sources.size(),
+  CheckLeaks(scope, sources);
+  int64_t count_all = 0;
+  for (const SourceConfig& source : sources) count_all += PathCount(source);
+  Plan plan{.what = fmt::format("import {} sources of {} classes as {}x{} frames", count_all,
                                 classes.size(), config.width, config.height)};
   plan.details.push_back(
       fmt::format("clips of {} frames, {:.3g} of each source held out behind a gap of one clip",
@@ -165,14 +234,20 @@ Report Import(const ImportConfig& config, RunScope& scope) {
   };
   Json list = Json::array();
   std::string text;
-  for (const SourceConfig& source : sources) {
+  PathReader paths_over;
+  const auto add = [&](const SourceConfig& source, int64_t path) {
     if (scope.StopRequested()) scope.SaveCheckpoint(save);
-    const bool saved = checkpoint && checkpoint->Has(SavedFrames(clips.size()));
+    const std::string saved = SavedFrames(clips.size());
     ClipSource clip;
-    clip.frames =
-        saved ? checkpoint->Read(SavedFrames(clips.size())) : ReadFrames(scope, config, source);
+    if (checkpoint && checkpoint->Has(saved)) {
+      clip.frames = checkpoint->Read(saved);
+    } else {
+      clip.frames = Moves(source) ? paths_over.Read(scope, config, source, path)
+                                  : ReadFrames(scope, config, source);
+    }
     const int64_t count = clip.frames.shape()[0];
     clip.name = fs::path(source.file).filename();
+    if (source.motion.paths > 0) clip.name += fmt::format("#{}", path);
     clip.label = std::find(classes.begin(), classes.end(), source.label) - classes.begin();
     clip.fps = config.fps / static_cast<double>(source.stride);
     clip.sha256 = scope.DigestOf(source.file);
@@ -186,6 +261,9 @@ Report Import(const ImportConfig& config, RunScope& scope) {
                     {"train", {clip.train.begin, clip.train.end}},
                     {"held_out", {clip.held_out.begin, clip.held_out.end}}});
     clips.push_back(std::move(clip));
+  };
+  for (const SourceConfig& source : sources) {
+    for (int64_t path = 0; path < PathCount(source); ++path) add(source, path);
   }
   const ClipDataset dataset(classes, std::move(clips), config.clip_frames);
   TensorWriter writer = scope.NewFile(EncodingType::kDataset);
@@ -194,7 +272,7 @@ Report Import(const ImportConfig& config, RunScope& scope) {
   return {.text = text,
           .json = Json{{"output", scope.Output()}, {"classes", classes}, {"sources", list}}.dump() +
                   "\n",
-          .facts = {{"sources", std::to_string(sources.size())},
+          .facts = {{"sources", std::to_string(count_all)},
                     {"classes", std::to_string(classes.size())}}};
 }
 

@@ -5,6 +5,16 @@ namespace suffice::generate {
 
 using enum ArgumentKind;
 
+void Visit(Fields& f, MotionConfig& c) {
+  f("frames", c.frames, "frames of a path; 0: no motion").Range(0, 4096);
+  f("from", c.from, "x, y, width, height of the first window, in pixels").Range(0, 16384);
+  f("to", c.to, "x, y, width, height of the last window, in pixels").Range(0, 16384);
+  f("paths", c.paths, "random paths instead, each a source").Range(0, 10000);
+  f("scale", c.scale, "of random windows: least and greatest part of the largest one that fits")
+      .Range(0, 1);
+  f("seed", c.seed, "of random paths, which differ from file to file").Range(0, 1e15);
+}
+
 void Visit(Fields& f, SourceConfig& c) {
   f("file", c.file, "which of the files given, by its last part");
   f("label", c.label, "class; none: the file's name up to its first dot");
@@ -13,6 +23,7 @@ void Visit(Fields& f, SourceConfig& c) {
   f("max_frames", c.max_frames, "at most so many; 0: all").Range(0, 1e7);
   f("crop", c.crop, "x, y, width, height of the part that is used, in pixels").Range(0, 16384);
   f("split", c.split, "which splits it is for").OneOf({"both", "train", "held_out"});
+  f.Group("motion", c.motion, "a window that moves over one photograph");
 }
 
 void Visit(Fields& f, ImportConfig& c) {
@@ -24,7 +35,7 @@ void Visit(Fields& f, ImportConfig& c) {
   f("fps", c.fps, "resample to this rate; 0: every frame").Range(0, 1000);
   f("stride", c.stride, "every so many frames").Range(1, 1000).Flag("stride");
   f("held_out", c.held_out, "fraction at the end of each source that is held out").Range(0, 0.9);
-  f.List("sources", c.sources, "what differs for single files");
+  f.List("sources", c.sources, "what differs for single files; each entry of a file is a source");
   f("as", c.tensors_as, "type of tensors from .safetensors and .npy files")
       .OneOf({"keep", "f32", "bf16"})
       .Flag("as");
@@ -83,6 +94,22 @@ void Visit(Fields& f, ExportConfig& c) {
   f("crf", c.crf, "rate factor of an mp4: 0 is lossless, 51 worst").Range(0, 51);
 }
 
+void Visit(Fields& f, CompareConfig& c) {
+  f("draws", c.draws, "clips drawn from a reference dataset; 0: as many as the samples")
+      .Range(0, 1e6)
+      .Flag("draws");
+  f("split", c.split, "which part of a reference dataset")
+      .OneOf({"held_out", "train"})
+      .Flag("split");
+  f("flips", c.flips, "mirror half of a dataset's clips, as in training");
+  f("directions", c.directions, "random directions of the sliced Wasserstein distances")
+      .Range(1, 1e5);
+  f("resamples", c.resamples, "of the bootstrap").Range(20, 1e6);
+  f("batch", c.batch, "clips in memory at a time").Range(1, 65536);
+  f("compute", c.compute, "type of the classifier's activations and weights")
+      .OneOf({"bf16", "f32"});
+}
+
 namespace {
 
 const Argument kData{"data", "--data", kInput, true, false, "dataset of generate import"};
@@ -96,7 +123,11 @@ VerbInfo ImportInfo() {
       "time, with a\n"
       "gap of one clip between them; split: train or held_out gives a whole source to one of them. "
       "Videos\n"
-      "(also .gz) are read through ffmpeg; a folder of PNG files is a video without it.\n"
+      "(also .gz) are read through ffmpeg; a folder of PNG files is a video without it. A "
+      "photograph "
+      "becomes clips\n"
+      "by a window that moves over it (sources[].motion) and is held out as a whole or not at "
+      "all.\n"
       "\n"
       ".safetensors and .npy files become one tensor file with every tensor under its name, so "
       "that "
@@ -209,6 +240,35 @@ VerbInfo MergeInfo() {
   return info;
 }
 
+VerbInfo CompareInfo() {
+  VerbInfo info{.tool = "generate",
+                .name = "compare",
+                .summary = "how far samples are from a reference: distances, flicker, PSNR"};
+  info.description =
+      "The reference is another samples file or a dataset, of which clips are drawn. Reports, each "
+      "with a 95 %\n"
+      "interval over clips: Frechet distance and sliced Wasserstein distance in the features of a "
+      "classifier\n"
+      "(--features), the latter also in patches; the same between two sets of the reference, as a "
+      "floor; how\n"
+      "often the classifier gives a sample its own label; temporal flicker; against samples of the "
+      "same seed and\n"
+      "labels PSNR and relative L1. What cannot be reported says why. OUTPUT is .tsv, .json or - "
+      "(TSV to stdout).";
+  info.arguments = {
+      {"samples", "", kInput, true, false, "samples file"},
+      {"reference", "--reference", kInput, true, false, "samples file, or a dataset of clips"},
+      {"features", "--features", kInput, false, false, "classifier of distill classify"},
+      {"output", "-o,--output", kOutput, true, false, "table of scores"}};
+  info.examples = {
+      {"generate compare sample.h5 --reference clips.h5 --features classifier.h5 -o scores.json",
+       "against real clips"},
+      {"generate compare sample.h5 --reference dense-sample.h5 -o scores.tsv",
+       "against the dense model's samples of the same seed"}};
+  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
+  return info;
+}
+
 VerbInfo ExportInfo() {
   VerbInfo info{.tool = "generate",
                 .name = "export",
@@ -245,10 +305,10 @@ VerbInfo InspectInfo() {
 }  // namespace
 
 std::vector<Verb> Verbs() {
-  return {MakeVerb(SampleInfo(), &Sample),      MakeVerb(EvaluateInfo(), &Evaluate),
-          MakeVerb(CaptureInfo(), &Capture),    MakeVerb(MergeInfo(), &Merge),
-          MakeVerb(ImportInfo(), &Import),      MakeVerb(ExportInfo(), &Export),
-          MakeVerb(InspectInfo(), &InspectFile)};
+  return {MakeVerb(SampleInfo(), &Sample),   MakeVerb(EvaluateInfo(), &Evaluate),
+          MakeVerb(CaptureInfo(), &Capture), MakeVerb(MergeInfo(), &Merge),
+          MakeVerb(CompareInfo(), &Compare), MakeVerb(ImportInfo(), &Import),
+          MakeVerb(ExportInfo(), &Export),   MakeVerb(InspectInfo(), &InspectFile)};
 }
 
 }  // namespace suffice::generate

@@ -5,13 +5,25 @@
 #include <string>
 #include <vector>
 
+#include "lib/base/ppm.h"
 #include "lib/policy/setting.h"
 #include "lib/run/run_scope.h"
 #include "lib/run/verb.h"
 
 namespace suffice::generate {
 
-// How one source is brought in; what is not said is as for all.
+// A window that moves over a photograph and makes a clip of it (lib/generate/motion.h).
+struct MotionConfig {
+  int64_t frames = 0;             // of a path; 0: no motion
+  std::vector<int64_t> from, to;  // x, y, width, height in pixels; empty: random paths
+  int64_t paths = 0;              // random ones
+  std::vector<Ppm> scale = {{300'000}, {700'000}};  // of the largest window that fits
+  int64_t seed = 0;  // of random paths, together with the file's digest
+};
+void Visit(Fields& f, MotionConfig& c);
+
+// How one source is brought in; what is not said is as for all. A file may have several entries:
+// each becomes a source.
 struct SourceConfig {
   std::string file;   // as given on the command line, or its last part
   std::string label;  // class; empty: the file's name without what follows the first dot
@@ -20,6 +32,7 @@ struct SourceConfig {
   int64_t max_frames = 0;      // 0: all
   std::vector<int64_t> crop;   // x, y, width, height; empty: all of the picture
   std::string split = "both";  // both, train, held_out
+  MotionConfig motion;
 };
 void Visit(Fields& f, SourceConfig& c);
 
@@ -78,6 +91,17 @@ struct ExportConfig {
 };
 void Visit(Fields& f, ExportConfig& c);
 
+struct CompareConfig {
+  int64_t draws = 0;  // of a dataset; 0: as many as the samples
+  std::string split = "held_out";
+  bool flips = true;
+  int64_t directions = 64;
+  int64_t resamples = 1000;
+  int64_t batch = 4;
+  std::string compute = "f32";
+};
+void Visit(Fields& f, CompareConfig& c);
+
 Report Import(const ImportConfig& config, RunScope& scope);
 
 // q, k, v after normalisation and rotation, as attended, at held-out draws x times: datasets
@@ -109,6 +133,10 @@ Report Export(const ExportConfig& config, RunScope& scope);
 // is no shard, is missing or given twice, overlaps, or differs in type, producer, config, seed,
 // backend, inputs or model.
 Report Merge(const NoConfig& config, RunScope& scope);
+
+// A table of scores (lib/generate/scores.h) of a samples file against another one or against clips
+// of a dataset: .tsv, "-" (TSV to stdout) or .json by the ending of OUTPUT.
+Report Compare(const CompareConfig& config, RunScope& scope);
 
 Report InspectFile(const NoConfig& config, RunScope& scope);
 

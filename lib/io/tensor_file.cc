@@ -16,9 +16,9 @@
 namespace suffice {
 namespace {
 
-constexpr std::array<std::string_view, 9> kEncodingNames = {
-    "model", "dataset",     "capture",    "mask",      "samples",
-    "runs",  "calibration", "checkpoint", "velocities"};
+constexpr std::array<std::string_view, 10> kEncodingNames = {
+    "model", "dataset",     "capture",    "mask",       "samples",
+    "runs",  "calibration", "checkpoint", "velocities", "classifier"};
 
 // Index of the first element whose exponent is all ones, or -1.
 template <class T>

@@ -10,8 +10,8 @@
 //
 // ROOT ATTRIBUTES.
 //   format            "suffice-tensor"
-//   encoding-type     model, dataset, capture, mask, samples, runs, calibration, checkpoint
-//                     or velocities
+//   encoding-type     model, dataset, capture, mask, samples, runs, calibration, checkpoint,
+//                     velocities or classifier
 //   encoding-version  "MAJOR.MINOR", now 1.0. Another major version is refused; what a later minor
 //                     version adds is ignored.
 //   producer          the program and its version
@@ -86,7 +86,8 @@ enum class EncodingType : uint8_t {
   kRuns,
   kCalibration,
   kCheckpoint,
-  kVelocities
+  kVelocities,
+  kClassifier
 };
 std::string_view NameOf(EncodingType type);
 std::optional<EncodingType> EncodingTypeFromName(std::string_view name);

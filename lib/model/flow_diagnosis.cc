@@ -23,18 +23,14 @@ bool Finite(const Tensor& tensor) {
 
 }  // namespace
 
-std::string FlowTrainer::DiagnoseSample(const ClipBatch& sample, uint64_t number) const {
-  if (!Finite(sample.clips)) return "in the clip itself";
+void FlowTrainer::Rerun(const ClipBatch& sample, uint64_t number,
+                        const ForwardOptions& options) const {
   const Problem p = Pose(sample, Times(number, 1), number);
-  if (!Finite(p.target)) return teacher_ != nullptr ? "in the teacher's velocity" : "in the target";
-  std::string first;
-  ForwardOptions options{.plan = &p.plan};
-  options.inspector = [&](const std::string& part, const Tensor& value) {
-    if (first.empty() && !Finite(value)) first = "in what " + part + " gives";
-  };
+  options.inspector(teacher_ != nullptr ? "the teacher's velocity" : "the target", p.target);
+  ForwardOptions with_plan = options;
+  with_plan.plan = &p.plan;
   Tape tape(model_->context(), Tape::Mode::kInfer);
-  model_->Forward(tape, p.tokens, *p.geometry, p.conditioning, options);
-  return first;
+  model_->Forward(tape, p.tokens, *p.geometry, p.conditioning, with_plan);
 }
 
 std::string FlowTrainer::Diagnose() const {
@@ -45,9 +41,16 @@ std::string FlowTrainer::Diagnose() const {
   uint64_t number = pending_->first_sample;
   for (const ClipBatch& batch : pending_->batches) {
     for (int64_t b = 0; b < batch.clips.shape()[0]; ++b, ++number) {
-      const std::string place = DiagnoseSample(batch.Sample(b), number);
-      if (!place.empty())
-        return fmt::format("{}{}, of sample {} of the run", kFirst, place, number);
+      const ClipBatch sample = batch.Sample(b);
+      std::string first;
+      ForwardOptions options;
+      options.inspector = [&](const std::string& part, const Tensor& value) {
+        if (first.empty() && !Finite(value)) first = part;
+      };
+      options.inspector("the clip itself", sample.clips);
+      if (first.empty()) Rerun(sample, number, options);
+      if (!first.empty())
+        return fmt::format("{}in {}, of sample {} of the run", kFirst, first, number);
     }
   }
   // The forward pass is sound: gradients run from the last parameter to the first.

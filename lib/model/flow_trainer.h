@@ -42,6 +42,7 @@ struct StepReport {
   double lr;
 };
 
+// A derived class may put another loss of the same model in the place of the flow's.
 class FlowTrainer {
  public:
   // Trains `model` on data; with a teacher, on the teacher's velocity. The two share a context and
@@ -49,6 +50,7 @@ class FlowTrainer {
   // referenced objects outlive the trainer.
   FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint64_t seed,
               Teacher* teacher = nullptr, const Setting* setting = nullptr, BlockSize block = {});
+  virtual ~FlowTrainer() = default;
 
   // One optimiser step over all micro-batches, queued on the context's stream. Returns the report
   // of the step before, which costs no wait for this one; nothing at the first call.
@@ -76,6 +78,16 @@ class FlowTrainer {
   std::vector<NamedArray> Export() const;
   void Import(const std::vector<NamedArray>& arrays, const std::string& source);
 
+ protected:
+  // Adds the batch's part of a step of `step_samples` samples to the gradients, and the sum of its
+  // samples' losses to `loss_sum` (1, 1) fp32.
+  virtual void Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
+                          const Tensor& loss_sum);
+  VideoDit& model() const { return *model_; }
+  // Runs the model on one sample as Accumulate does, with `options`, and shows the target first, as
+  // "the target" or what else it is. For looking into a step that went wrong.
+  virtual void Rerun(const ClipBatch& sample, uint64_t number, const ForwardOptions& options) const;
+
  private:
   struct Pending {
     int64_t step;
@@ -96,15 +108,12 @@ class FlowTrainer {
   };
   std::vector<double> Times(uint64_t first_sample, int64_t count) const;
   Problem Pose(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample) const;
-  void Accumulate(const ClipBatch& batch, uint64_t first_sample, int64_t step_samples,
-                  const Tensor& loss_sum);
   void AccumulateAlike(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample,
                        int64_t step_samples, const Tensor& loss_sum);
   Tensor Labels(const ClipBatch& batch, uint64_t first_sample) const;
   std::optional<StepReport> Read();
   // Where the first value that is not finite comes up when `pending_` runs again, in words.
   std::string Diagnose() const;
-  std::string DiagnoseSample(const ClipBatch& sample, uint64_t number) const;
 
   VideoDit* model_;
   Teacher* teacher_;

@@ -20,12 +20,8 @@ std::string RequiredYaml(const TensorReader& reader, const std::string& group) {
 
 }  // namespace
 
-ModelInfo ReadModelInfo(const TensorReader& reader) {
+ModelInfo ReadArchitecture(const TensorReader& reader) {
   const std::string& path = reader.path();
-  if (reader.header().encoding_type != EncodingType::kModel) {
-    throw DataError("{}: a {} file, a model is wanted", path,
-                    NameOf(reader.header().encoding_type));
-  }
   ModelInfo info;
   LoadYaml(RequiredYaml(reader, "/architecture"), path + ": /architecture",
            FieldsOf(info.architecture), nullptr, ExitCode::kData);
@@ -46,6 +42,16 @@ ModelInfo ReadModelInfo(const TensorReader& reader) {
                       info.resolution[axis], info.architecture.patch[axis]);
     }
   }
+  return info;
+}
+
+ModelInfo ReadModelInfo(const TensorReader& reader) {
+  const std::string& path = reader.path();
+  if (reader.header().encoding_type != EncodingType::kModel) {
+    throw DataError("{}: a {} file, a model is wanted", path,
+                    NameOf(reader.header().encoding_type));
+  }
+  ModelInfo info = ReadArchitecture(reader);
   if (info.architecture.classes > 0) {
     info.classes = reader.ReadStrings("/classes");
     if (static_cast<int64_t>(info.classes.size()) != info.architecture.classes) {

@@ -36,6 +36,9 @@ struct ModelInfo {
 // Checks everything but the weights' values. Throws kData.
 ModelInfo ReadModelInfo(const TensorReader& reader);
 
+// What /architecture says, of a file of any kind: no classes, no contract. Throws kData.
+ModelInfo ReadArchitecture(const TensorReader& reader);
+
 // The model with its weights, for compute in bf16 or fp32.
 std::unique_ptr<VideoDit> LoadModel(Context& context, const TensorReader& reader,
                                     const ModelInfo& info, DType compute);

@@ -47,8 +47,20 @@ void CheckConfig(const VideoDitConfig& c, const std::string& source) {
   want(sum == c.head_dim(), "rope_split must sum to width / heads");
 }
 
-VideoDit::VideoDit(Context& context, const VideoDitConfig& config, DType compute)
-    : config_(config), parameters_(context, compute) {
+void CheckResolution(const std::vector<int64_t>& resolution, const VideoDitConfig& config) {
+  constexpr const char* kNames[] = {"frames", "height", "width"};
+  for (size_t axis = 0; axis < 3; ++axis) {
+    if (resolution[axis] % config.patch[axis] != 0) {
+      throw UsageError("{}: {} is not whole patches of {}", kNames[axis], resolution[axis],
+                       config.patch[axis]);
+    }
+  }
+}
+
+VideoDit::VideoDit(Context& context, const VideoDitConfig& config, DType compute, int64_t outputs)
+    : config_(config),
+      outputs_(outputs > 0 ? outputs : config.patch_values()),
+      parameters_(context, compute) {
   CheckConfig(config, "video_dit");
   AddParameters();
 }
@@ -95,7 +107,7 @@ void VideoDit::AddParameters() {
     glorot(block + "mlp.2", mlp, w);
   }
   linear("final.modulation", w, 2 * w, Init::Zero());
-  linear("final", w, c.patch_values(), Init::Zero());
+  linear("final", w, outputs_, Init::Zero());
 }
 
 const TokenGeometry& VideoDit::GeometryOf(const Shape& video) {
@@ -229,6 +241,18 @@ Var VideoDit::Block(Tape& tape, int64_t layer, const Var& x, const Var& c,
 
 Var VideoDit::Forward(Tape& tape, const Tensor& tokens, const TokenGeometry& geometry,
                       const Conditioning& conditioning, const ForwardOptions& options) const {
+  const Var velocity = Output(tape, Hidden(tape, tokens, geometry, conditioning, options));
+  if (options.inspector) options.inspector("final", velocity.value());
+  return velocity;
+}
+
+Var VideoDit::Output(Tape& tape, const Var& hidden) const {
+  return Linear(tape, hidden, Of(tape, "final.weight"), Of(tape, "final.bias"), Activation::kNone,
+                DType::kF32);
+}
+
+Var VideoDit::Hidden(Tape& tape, const Tensor& tokens, const TokenGeometry& geometry,
+                     const Conditioning& conditioning, const ForwardOptions& options) const {
   const int64_t batch = conditioning.t.shape()[0];
   SUFFICE_CHECK(tokens.shape()[0] == batch * geometry.tokens);
   SUFFICE_CHECK(options.plan == nullptr || options.plan->layers.empty() ||
@@ -268,10 +292,7 @@ Var VideoDit::Forward(Tape& tape, const Tensor& tokens, const TokenGeometry& geo
   const Var modulation = tape.WithFp32Gradient(
       Linear(tape, c, Of(tape, "final.modulation.weight"), Of(tape, "final.modulation.bias")));
   const std::vector<Var> m = tape.Split(modulation, {w, w});
-  const Var velocity = Linear(tape, NormModulate(tape, x, m[1], m[0]), Of(tape, "final.weight"),
-                              Of(tape, "final.bias"), Activation::kNone, DType::kF32);
-  if (options.inspector) options.inspector("final", velocity.value());
-  return velocity;
+  return NormModulate(tape, x, m[1], m[0]);
 }
 
 Tensor VideoDit::Velocity(const Tensor& video, const Conditioning& conditioning,

@@ -46,6 +46,9 @@ struct VideoDitConfig {
 // Throws kUsage, naming `source` and the field, if the numbers do not fit together.
 void CheckConfig(const VideoDitConfig& config, const std::string& source);
 
+// Throws kUsage naming frames, height or width unless these are whole patches.
+void CheckResolution(const std::vector<int64_t>& resolution, const VideoDitConfig& config);
+
 // What the tokens of a video size are: made once for each size.
 struct TokenGeometry {
   Grid grid;       // patches
@@ -74,8 +77,8 @@ struct ForwardOptions {
 class VideoDit {
  public:
   // Allocates the parameters (contents undefined until Initialize or Import). compute: bf16 or
-  // fp32.
-  VideoDit(Context& context, const VideoDitConfig& config, DType compute);
+  // fp32. outputs: numbers that the last layer makes of a token, 0 for a velocity's patch_values.
+  VideoDit(Context& context, const VideoDitConfig& config, DType compute, int64_t outputs = 0);
 
   const VideoDitConfig& config() const { return config_; }
   ParameterSet& parameters() { return parameters_; }
@@ -91,7 +94,11 @@ class VideoDit {
   Tensor ToTokens(const Tensor& video, DType dtype);
   Tensor ToVideo(const Tensor& tokens, const Shape& video);  // fp32
 
-  // Velocity (B * N, patch_values) fp32 of tokens of the compute dtype.
+  // What the last layer is a linear function of, (B * N, width), of tokens of the compute dtype.
+  Var Hidden(Tape& tape, const Tensor& tokens, const TokenGeometry& geometry,
+             const Conditioning& conditioning, const ForwardOptions& options = {}) const;
+  // That layer: (B * N, outputs) fp32, a velocity unless other outputs were asked for.
+  Var Output(Tape& tape, const Var& hidden) const;
   Var Forward(Tape& tape, const Tensor& tokens, const TokenGeometry& geometry,
               const Conditioning& conditioning, const ForwardOptions& options = {}) const;
 
@@ -116,6 +123,7 @@ class VideoDit {
   Var Of(Tape& tape, const std::string& name) const { return tape.Of(parameters_[name]); }
 
   VideoDitConfig config_;
+  int64_t outputs_;
   ParameterSet parameters_;
   std::map<Grid, TokenGeometry> geometries_;
 };

@@ -5,6 +5,7 @@
 
 #include "lib/base/error.h"
 #include "lib/base/philox.h"
+#include "lib/policy/samples.h"
 
 namespace suffice {
 namespace {
@@ -36,7 +37,7 @@ ClipDataset::ClipDataset(std::vector<std::string> classes, std::vector<ClipSourc
 ClipDataset ClipDataset::Read(const std::string& path) {
   const TensorReader reader(path);
   const EncodingType type = reader.header().encoding_type;
-  if (type == EncodingType::kSamples) return ReadSamples(reader);
+  if (type == EncodingType::kSamples) return FromSamples(reader);
   if (type != EncodingType::kDataset)
     throw DataError("{}: encoding-type {}, dataset or samples wanted", path, NameOf(type));
   std::vector<std::string> classes = reader.ReadStrings("/classes");
@@ -70,6 +71,27 @@ ClipDataset ClipDataset::Read(const std::string& path) {
   }
   if (sources.empty()) throw DataError("{}: no /sources/0: an empty dataset", path);
   return {std::move(classes), std::move(sources), clip_frames};
+}
+
+ClipDataset ClipDataset::FromSamples(const TensorReader& file) {
+  const Shape shape = RequireVideos(file);
+  VideoLabels labels = ReadVideoLabels(file);
+  std::vector<ClipSource> sources;
+  for (int64_t i = 0; i < shape[0]; ++i) {
+    ClipSource source;
+    source.name = fmt::format("sample {}", i);
+    source.label = labels.labels[static_cast<size_t>(i)];
+    if (source.label < 0) {
+      throw DataError("{}: video {}: has no label, and only labelled samples can be learned",
+                      file.path(), i);
+    }
+    source.train = {0, shape[2]};
+    source.held_out = {shape[2], shape[2]};
+    source.fps = file.FloatAttribute("/", "fps").value_or(0);
+    source.frames = ToFrames(ReadVideo(file, i));
+    sources.push_back(std::move(source));
+  }
+  return {std::move(labels.classes), std::move(sources), shape[2]};
 }
 
 void ClipDataset::Write(TensorWriter* writer) const {

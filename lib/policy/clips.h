@@ -73,7 +73,7 @@ class ClipDataset {
   HostArray Clip(const ClipDraw& draw, const ClipShape& shape) const;
 
  private:
-  static ClipDataset ReadSamples(const TensorReader& reader);
+  static ClipDataset FromSamples(const TensorReader& file);
   std::vector<std::string> classes_;
   std::vector<ClipSource> sources_;
   int64_t clip_frames_ = 0;

@@ -91,7 +91,7 @@ void RunScope::SaveCheckpoint(const std::function<void(TensorWriter&)>& fill,
     WriteArrays(&writer, arrays);
   }
   writer.Commit();
-  RemoveOtherShards(CheckpointPath());
+  if (info.large_state) RemoveOtherShards(CheckpointPath());
   clock_->checkpoint = Clock::Steady::now();
   if (!stopping) return;
   const char* why = StopSignalled() ? "on request"

@@ -70,8 +70,8 @@ void RunScope::Close(const std::string& phase, ExitCode code, const std::string&
   closed_ = true;
   if (phase == "result" && Has("output")) {
     std::error_code ignored;  // done: what a checkpoint was kept for
-    if (begun_ && std::filesystem::remove(CheckpointPath(), ignored))
-      RemoveOtherShards(CheckpointPath());
+    if (begun_) std::filesystem::remove(CheckpointPath(), ignored);
+    if (begun_ && invocation_.verb->info.large_state) RemoveOtherShards(CheckpointPath());
   }
   if (!ledger_ || (!begun_ && phase != "refusal")) return;
   Record record = NewRecord(phase);

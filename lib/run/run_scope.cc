@@ -179,7 +179,7 @@ bool RunScope::Begin(const Plan& plan) {
   }
   if (info.resumable && Has("output") && Output() != "-") {
     RemoveStaleTemporaries(CheckpointPath());
-    RemoveOtherShards(CheckpointPath());
+    if (info.large_state) RemoveOtherShards(CheckpointPath());
   }
   clock_->BeginWork();
   begun_ = true;

@@ -92,7 +92,7 @@ class RunScope {
   double SpentSeconds() const;  // compute time, this start and those it resumes
 
   // --- act
-  // What a file of this run says of itself, provenance included.
+  // The root attributes of a file of this run.
   FileHeader Header(EncodingType type);
   // A new tensor file at the output argument `role`, with header, provenance and history written.
   TensorWriter NewFile(EncodingType type, const std::string& role = "output");

@@ -24,6 +24,7 @@ YAML
 train: {steps: 4, batch: 2, micro_batch: 2, held_out_draws: 2, optimizer: {warmup_steps: 2}}
 YAML
   make_policy
+  make_classifier_config
   printf 'units: 24\nsettings:\n  - {name: most, rule: topk, k: 0.8}\n' >grid.yaml
   printf 'alpha: 0.1\ndelta: 0.1\n' >target.yaml
   audit log init ledger --keys keys -q
@@ -47,6 +48,8 @@ YAML
     generate sample dense.h5 --steps 4 --shard $i/2 -o sample-$i.h5 "${recorded[@]}"
     sparsify sweep qkv.h5 --set orders=[raster] --shard $i/2 -o sweep-$i.tsv "${recorded[@]}"
   done
+  cp sample.h5 dense-sample.h5
+  distill classify -c classifier.yaml --data clips.h5 -o classifier.h5 "${recorded[@]}"
   /usr/bin/python3 -c '
 import numpy
 for name in "qkv":

@@ -82,6 +82,19 @@ void WriteRunsFile(const std::string& path, int units, int failures) {
   writer.Commit();
 }
 
+// `count` videos of 4 frames of 16x16 without classes.
+void WriteSamples(const std::string& path, int64_t count,
+                  const std::function<void(HostArray*)>& spoil) {
+  HostArray video = Normals({count, 3, 4, 16, 16}, 1);
+  if (spoil) spoil(&video);
+  HostArray labels(DType::kI32, {count});
+  for (int32_t& label : labels.values<int32_t>()) label = -1;
+  TensorWriter writer(path, HeaderOf(EncodingType::kSamples), {.force = true});
+  writer.Dataset("/video", video);
+  writer.Dataset("/labels", labels);
+  writer.Commit();
+}
+
 int Main(const std::string& kind, const std::string& path) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::map<std::string, std::function<void()>> kinds = {
@@ -141,6 +154,9 @@ int Main(const std::string& kind, const std::string& path) {
          });
        }},
       {"batches", [&] { WriteBatches(path); }},
+      {"samples-nan",
+       [&] { WriteSamples(path, 2, [&](HostArray* video) { video->values<float>()[5] = nan; }); }},
+      {"samples-none", [&] { WriteSamples(path, 0, nullptr); }},
       {"runs", [&] { WriteRunsFile(path, 400, 5); }},
       {"runs-few", [&] { WriteRunsFile(path, 20, 5); }},
   };

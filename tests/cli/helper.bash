@@ -82,6 +82,17 @@ train: {steps: 20, batch: 2, micro_batch: 2, held_out_draws: 2, optimizer: {warm
 YAML
 }
 
+# classifier.yaml of a classifier for those clips.
+make_classifier_config() {
+  cat >classifier.yaml <<'YAML'
+frames: 4
+height: 16
+width: 16
+model: {patch: [2, 4, 4], width: 16, depth: 1, heads: 1}
+train: {steps: 20, batch: 4, micro_batch: 4, held_out_draws: 16, optimizer: {warmup_steps: 5}}
+YAML
+}
+
 make_dense() { distill pretrain -c model.yaml --data clips.h5 -o dense.h5 --seed 3 -q >/dev/null; }
 
 # A policy of one setting: policy.yaml.

@@ -141,6 +141,8 @@ goes_on() {
   goes_on sample.h5 generate sample dense.h5 --count 60 --steps 60 --seed 5
   goes_on runs.h5 generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --units 300
   goes_on qkv.h5 generate capture dense.h5 --data clips.h5 --draws 200
+  make_classifier_config
+  goes_on classifier.h5 distill classify -c classifier.yaml --data clips.h5 --steps 1000
   fixture batches batches.h5
   goes_on o.h5 sparsify attend batches.h5 --rule topk --k 0.3 --exact --isa portable --threads 1
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Every shipped config loads, and what --print-config says of it loads to the same. The first line
-of a config names its command: "# distill pretrain: ...". Usage: configs.py REPOSITORY BIN"""
+"""Every shipped config and every one of examples/objects loads, and what --print-config says of it
+loads to the same. The first line of a config names its command: "# distill pretrain: ...".
+Usage: configs.py REPOSITORY BIN"""
 import pathlib
 import re
 import subprocess
@@ -25,12 +26,14 @@ def values(text):
 def main():
     root, binaries = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     problems, seen = [], 0
-    for config in sorted(root.glob("configs/*/*.yaml")):
+    shipped = sorted(root.glob("configs/*/*.yaml"))
+    for config in shipped + sorted(root.glob("examples/objects/**/*.yaml")):
         path = config.relative_to(root)
         first = config.read_text(encoding="utf-8").splitlines()[0]
         named = re.match(r"# (\w+) (\w+): \S", first)
-        if not named or named[1] != config.parent.name:
-            problems.append(f"{path}: the first line is not '# {config.parent.name} VERB: what for'")
+        tool = config.parent.name if config in shipped else "TOOL"
+        if not named or tool not in ("TOOL", named[1]):
+            problems.append(f"{path}: the first line is not '# {tool} VERB: what for'")
             continue
         seen += 1
         text, error = resolved(binaries, named[1], named[2], config)

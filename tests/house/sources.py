@@ -26,6 +26,7 @@ HOMES = {
     r"hdf5(_hl)?\.h|H5\w*\.h": ["lib/io"],
     r"yaml-cpp/.*": ["lib/config"],
     r"boost/.*": ["lib/stats"],
+    r"(unsupported/)?Eigen/.*": ["lib/stats"],
     r"openssl/.*": ["lib/base/digest", "lib/ledger"],
     r"CLI/.*": ["tools/cli"],
     r"(cuda|cublas|cublasLt|cudnn)\w*\.h|cuda/.*": ["kernels/cuda"],
@@ -84,6 +85,15 @@ def check_source(root, path, text, complain):
             check_home(path, included, complain)
 
 
+def check_tests(root, problems):
+    """A test that no CMakeLists.txt names is compiled by nobody and cannot fail."""
+    for folder in sorted(path.parent for path in (root / "tests").rglob("CMakeLists.txt")):
+        named = (folder / "CMakeLists.txt").read_text(encoding="utf-8")
+        for file in sorted([*folder.glob("*_test.*")]):
+            if file.name not in named:
+                problems.append(f"{file.relative_to(root)}: no CMakeLists.txt names it")
+
+
 def main():
     root = pathlib.Path(sys.argv[1])
     problems = []
@@ -104,6 +114,7 @@ def main():
                 complain(f"{lines} lines, at most {MAX_LINES} are wanted")
             if file.suffix in SOURCES:
                 check_source(root, path, text, complain)
+    check_tests(root, problems)
     print("\n".join(problems) or f"{seen} sources keep the rules")
     return 1 if problems or seen < 100 else 0
 

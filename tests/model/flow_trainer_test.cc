@@ -244,7 +244,7 @@ TEST_F(FlowDiagnosisTest, NamesTheStepAndThePartThatOverflows) {
     };
     const std::string message = Refusal(model, Batch(2, 3));
     EXPECT_NE(message.find("step 2: loss "), std::string::npos) << message;
-    EXPECT_NE(message.find("in what " + part + " gives, of sample 2 of the run"), std::string::npos)
+    EXPECT_NE(message.find("in " + part + ", of sample 2 of the run"), std::string::npos)
         << message;
   }
 }
