@@ -101,9 +101,12 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
 }
 
 Context::~Context() {
+  profile_.reset();
   if (workspace_ != nullptr) backend_->free(*this, workspace_);
   if (backend_->close != nullptr) backend_->close(state_);
 }
+
+void Context::StartProfile() { profile_ = std::make_unique<OperationProfile>(*this); }
 
 void* Context::Workspace(size_t bytes) {
   if (bytes > workspace_bytes_) {

@@ -12,6 +12,7 @@
 
 #include "kernels/attention.h"
 #include "kernels/model_ops.h"
+#include "kernels/profile.h"
 #include "lib/base/thread_pool.h"
 #include "lib/base/view.h"
 
@@ -51,6 +52,12 @@ struct Backend {
   void* (*alloc_pinned)(Context&, size_t bytes);
   void (*free_pinned)(Context&, void*);
   void (*synchronize)(Context&);
+
+  // For profiles: a mark at the end of what the stream has to do, in `again` if that is one; and the
+  // device's seconds between two, for which the host waits. Null: the host's clock serves.
+  void* (*mark)(Context&, void* again);
+  double (*seconds_between)(Context&, void* from, void* to);
+  void (*free_mark)(Context&, void* mark);
 
   Operation<PoolParams> pool;
   Operation<SelectParams> select;
@@ -119,6 +126,10 @@ class Context {
 
   void* Workspace(size_t bytes);
 
+  // From now on every operation is timed.
+  void StartProfile();
+  OperationProfile* profile() const { return profile_.get(); }  // null: none was started
+
  private:
   const Backend* backend_ = nullptr;
   int device_index_ = 0;
@@ -128,6 +139,7 @@ class Context {
   std::unique_ptr<ThreadPool> pool_;
   void* workspace_ = nullptr;
   size_t workspace_bytes_ = 0;
+  std::unique_ptr<OperationProfile> profile_;
 };
 
 // The table entry of an operation's parameters, and its name in messages.
@@ -190,7 +202,12 @@ void Context::Run(const Params& params) {
   if (const auto reason = operation.supports(*this, params)) {
     internal::ThrowUnsupported(*this, OperationTraits<Params>::kName, *reason);
   }
-  operation.run(*this, params, Workspace(operation.workspace_bytes(*this, params)));
+  void* const workspace = Workspace(operation.workspace_bytes(*this, params));
+  if (profile_ == nullptr) return operation.run(*this, params, workspace);
+  profile_->Begin();
+  operation.run(*this, params, workspace);
+  const std::string detail = ProfileDetail(params);
+  profile_->End(OperationTraits<Params>::kName + (detail.empty() ? "" : " " + detail));
 }
 
 }  // namespace suffice

@@ -122,6 +122,23 @@ void FreePinned(Context&, void* memory) { cudaFreeHost(memory); }
 
 void Synchronize(Context& context) { Check(cudaStreamSynchronize(StreamOf(context)), "device"); }
 
+void* Mark(Context& context, void* again) {
+  auto event = static_cast<cudaEvent_t>(again);
+  if (event == nullptr) Check(cudaEventCreate(&event), "event");
+  Check(cudaEventRecord(event, StreamOf(context)), "event");
+  return event;
+}
+
+double SecondsBetween(Context&, void* from, void* to) {
+  const auto end = static_cast<cudaEvent_t>(to);
+  Check(cudaEventSynchronize(end), "event");
+  float milliseconds = 0;
+  Check(cudaEventElapsedTime(&milliseconds, static_cast<cudaEvent_t>(from), end), "event");
+  return 1e-3 * double{milliseconds};
+}
+
+void FreeMark(Context&, void* mark) { cudaEventDestroy(static_cast<cudaEvent_t>(mark)); }
+
 std::string Describe(const Context& context) {
   return StateOf(context).path == Path::kHopper ? "cuda sm_90a" : "cuda sm_80";
 }
@@ -153,6 +170,9 @@ const Backend& CudaBackend() {
     table.alloc_pinned = &cuda::AllocPinned;
     table.free_pinned = &cuda::FreePinned;
     table.synchronize = &cuda::Synchronize;
+    table.mark = &cuda::Mark;
+    table.seconds_between = &cuda::SecondsBetween;
+    table.free_mark = &cuda::FreeMark;
     AddAttentionCuda(table);
     AddModelOpsCuda(table);
     return table;

@@ -64,10 +64,31 @@ void RunScope::Append(Record record) {
   });
 }
 
+void RunScope::ReportProfile() {
+  if (!begun_ || !context_ || context_->profile() == nullptr) return;
+  const double all = SpentSeconds() - profile_from_;
+  const auto line = [&](const std::string& operation, int64_t calls, double seconds) {
+    const double share = all > 0 ? seconds / all : 0;
+    progress_->Line(fmt::format("profile: {:<38} {:>8} calls {:>10.4f} s {:>5.1f} %", operation,
+                                calls, seconds, 100 * share),
+                    {{"operation", operation}, {"calls", calls}, {"seconds", seconds}});
+  };
+  int64_t calls = 0;
+  double together = 0;
+  for (const OperationProfile::Row& row : context_->profile()->Rows()) {
+    line(row.operation, row.calls, row.seconds);
+    calls += row.calls;
+    together += row.seconds;
+  }
+  line("operations together", calls, together);
+  progress_->Line(fmt::format("profile: {:.4f} s in all", all), {{"seconds", all}});
+}
+
 void RunScope::Close(const std::string& phase, ExitCode code, const std::string& message,
                      const std::map<std::string, std::string>& facts) {
   if (closed_) return;
   closed_ = true;
+  ReportProfile();
   if (phase == "result" && Has("output")) {
     std::error_code ignored;  // done: what a checkpoint was kept for
     if (begun_) std::filesystem::remove(CheckpointPath(), ignored);

@@ -100,6 +100,7 @@ Context& RunScope::context() {
     ContextOptions options = this->options().context;
     options.runs_models = invocation_.verb->info.runs_models;
     context_ = std::make_unique<Context>(options);
+    if (begun_ && this->options().profile) context_->StartProfile();
     progress_->Verbose(
         fmt::format("backend {}, {} threads", context_->Describe(), context_->pool().threads()));
   }
@@ -181,7 +182,9 @@ bool RunScope::Begin(const Plan& plan) {
     RemoveStaleTemporaries(CheckpointPath());
     if (info.large_state) RemoveOtherShards(CheckpointPath());
   }
+  if (context_ && options().profile) context_->StartProfile();  // of the work, not of the plan
   clock_->BeginWork();
+  profile_from_ = SpentSeconds();
   begun_ = true;
   if (ledger_) Append(NewRecord("intent"));
   return true;

@@ -114,6 +114,7 @@ class RunScope {
   Record NewRecord(const std::string& phase);
   void Append(Record record);
   std::vector<FileRef> InputRefs();
+  void ReportProfile();
 
   Invocation invocation_;
   std::string config_yaml_;
@@ -131,6 +132,7 @@ class RunScope {
   bool begun_ = false;
   bool closed_ = false;
   double gflops_ = 0;
+  double profile_from_ = 0;  // seconds spent before this start
   int shard_sets_ = 0;
 };
 

@@ -103,6 +103,7 @@ struct Options {
   bool force = false;
   bool dry_run = false;
   bool json = false;
+  bool profile = false;
   bool resume = false;
   bool quiet = false;
   int verbose = 0;

@@ -95,6 +95,8 @@ const std::vector<SharedOption>& SharedOptions() {
        [](Options& o, const std::string& v) {
          o.context.device = Number<int>("--device", v, 0, 1023, "an integer from 0");
        }},
+      {"--profile", "", "say at the end where the time went, by operation, on stderr",
+       "Computation", backend, [](Options& o, const std::string&) { o.profile = true; }},
       {"--budget", "SECONDS",
        "compute time, over all resumes: refuse a plan beyond it, stop when spent", "Limits",
        resumable,
