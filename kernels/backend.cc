@@ -72,9 +72,6 @@ Context::Context(const ContextOptions& options) : device_index_(options.device) 
     const bool asked = options.backend == backend->name;
     if (!asked && options.backend != "auto") continue;
     auto reason = backend->unavailable(options.device);
-    if (!reason && !asked && options.runs_models && backend->linear.run == nullptr) {
-      reason = "attention alone is in this build, not the rest of a model";
-    }
     if (asked && reason) throw DeviceError("backend {}: {}", options.backend, *reason);
     if (reason) {
       passed_over_ +=

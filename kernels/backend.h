@@ -95,7 +95,6 @@ struct ContextOptions {
   std::string isa = "auto";      // cpu: portable, avx2, avx512, avx512bf16; cuda: sm_80, sm_90a
   int threads = 0;               // 0: every core that this process may use
   int device = 0;
-  bool runs_models = false;  // auto passes over a backend without a model's matrix products
 };
 
 // Throws kDevice when the backend or instruction set asked for cannot be used here, with the

@@ -5,7 +5,7 @@
 
 #include "kernels/cuda/attention_cuda.h"
 #include "kernels/cuda/device.h"
-#include "kernels/cuda/model_ops_cuda.h"
+#include "kernels/cuda/model/model_table.h"
 
 namespace suffice {
 namespace cuda {
@@ -174,7 +174,7 @@ const Backend& CudaBackend() {
     table.seconds_between = &cuda::SecondsBetween;
     table.free_mark = &cuda::FreeMark;
     AddAttentionCuda(table);
-    AddModelOpsCuda(table);
+    cuda::AddModelTable(table);
     return table;
   }();
   return backend;

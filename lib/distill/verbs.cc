@@ -78,8 +78,7 @@ VerbInfo ClassifyInfo() {
       {"distill classify -c classifier.yaml --data clips.h5 --steps 200 --curve curve.tsv -o "
        "classifier.h5",
        "shorter, with its loss curve"}};
-  info.resumable = info.large_state = info.uses_backend = true;
-  info.runs_models = info.uses_seed = true;
+  info.resumable = info.large_state = info.uses_backend = info.uses_seed = true;
   return info;
 }
 
@@ -106,8 +105,7 @@ std::vector<Verb> Verbs() {
        "go on from a model"},
       {"distill pretrain -c model.yaml --data clips.h5:0.8 --data samples.h5:0.2 -o dense.h5",
        "a fifth of the samples from a model's own"}};
-  pretrain.resumable = pretrain.large_state = pretrain.uses_backend = true;
-  pretrain.runs_models = pretrain.uses_seed = true;
+  pretrain.resumable = pretrain.large_state = pretrain.uses_backend = pretrain.uses_seed = true;
 
   VerbInfo sparse{.tool = "distill",
                   .name = "sparse",
@@ -135,8 +133,7 @@ std::vector<Verb> Verbs() {
                      {"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -c sparse.yaml "
                       "--cache-teacher velocities -o sparse.h5",
                       "the teacher runs once for many students"}};
-  sparse.resumable = sparse.large_state = sparse.uses_backend = sparse.runs_models =
-      sparse.uses_seed = true;
+  sparse.resumable = sparse.large_state = sparse.uses_backend = sparse.uses_seed = true;
 
   VerbInfo merge{
       .tool = "distill", .name = "merge", .summary = "weights + scale (weights_b - weights_a)"};

@@ -162,7 +162,7 @@ VerbInfo CaptureInfo() {
       {"generate capture dense.h5 --data clips.h5 -o qkv.h5", "two draws at three times"},
       {"generate capture dense.h5 --data clips.h5 --set layers=[0,5] --draws 8 -o qkv.h5",
        "the first and the last of six layers"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = info.shards = true;
+  info.resumable = info.uses_backend = info.uses_seed = info.shards = true;
   return info;
 }
 
@@ -189,7 +189,7 @@ VerbInfo EvaluateInfo() {
        "the settings of grid.yaml"},
       {"generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 -o runs.h5",
        "the settings of its contract"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = info.shards = true;
+  info.resumable = info.uses_backend = info.uses_seed = info.shards = true;
   return info;
 }
 
@@ -219,7 +219,7 @@ VerbInfo SampleInfo() {
        "four of each of two classes"},
       {"generate sample dense.h5 --classes-from classes.txt --shard 0/2 -o sample-0.h5",
        "the first half of a list of classes, as one task of a batch job"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = info.shards = true;
+  info.resumable = info.uses_backend = info.uses_seed = info.shards = true;
   return info;
 }
 
@@ -265,7 +265,7 @@ VerbInfo CompareInfo() {
        "against real clips"},
       {"generate compare sample.h5 --reference dense-sample.h5 -o scores.tsv",
        "against the dense model's samples of the same seed"}};
-  info.resumable = info.uses_backend = info.runs_models = info.uses_seed = true;
+  info.resumable = info.uses_backend = info.uses_seed = true;
   return info;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "lib/base/digest.h"
@@ -17,43 +18,31 @@
 namespace suffice {
 namespace {
 
-// FLOP/s of an operation, the best of a few runs.
-template <class Params>
-double RateOf(Context& context, const Params& params, double flops) {
+// FLOP/s of a product of the size that models are made of, the best of a few runs: what predictions
+// are based on. A GPU's is one of bf16, and large enough to fill it.
+double MeasureRate(Context& context) {
+  const bool host = context.backend().device_kind == DeviceKind::kHost;
+  const int64_t size = host ? 768 : 4096;
+  const DType dtype = host ? DType::kF32 : DType::kBF16;
+  const Tensor a = Tensor::Zeros(context, dtype, {size, size});
+  const Tensor b = Tensor::Zeros(context, dtype, {size, size});
+  const Tensor out(context, dtype, {size, size});
+  LinearParams product;
+  product.a = a;
+  product.b = b;
+  product.out = out;
+  const double flops = 2.0 * std::pow(static_cast<double>(size), 3);
   double best = 0;
   const auto begin = std::chrono::steady_clock::now();
   for (int i = 0; i < 5; ++i) {
     const auto start = std::chrono::steady_clock::now();
-    context.Run(params);
+    context.Run(product);
     context.backend().synchronize(context);
     const auto end = std::chrono::steady_clock::now();
     best = std::max(best, flops / std::chrono::duration<double>(end - start).count());
     if (end - begin > std::chrono::milliseconds(200)) break;
   }
   return best;
-}
-
-// FLOP/s of a product of the size that models are made of, or of dense attention where the backend
-// has that alone: what predictions are based on.
-double MeasureRate(Context& context) {
-  constexpr int64_t kSize = 768, kTokens = 2048, kDim = 64;
-  if (context.backend().linear.run == nullptr) {
-    const Tensor x = Tensor::Zeros(context, DType::kBF16, {1, 8, kTokens, kDim});
-    const Tensor o(context, DType::kBF16, x.shape());
-    AttendParams attend;
-    attend.q = attend.k = attend.v = x;
-    attend.o = o;
-    attend.scale = 1.0f;
-    return RateOf(context, attend, 4.0 * 8 * kTokens * kTokens * kDim);
-  }
-  const Tensor a = Tensor::Zeros(context, DType::kF32, {kSize, kSize});
-  const Tensor b = Tensor::Zeros(context, DType::kF32, {kSize, kSize});
-  const Tensor out(context, DType::kF32, {kSize, kSize});
-  LinearParams product;
-  product.a = a;
-  product.b = b;
-  product.out = out;
-  return RateOf(context, product, 2.0 * kSize * kSize * kSize);
 }
 
 std::string Bytes(uint64_t bytes) {
@@ -97,10 +86,8 @@ std::vector<std::string> RunScope::Inputs(const std::string& role) const {
 
 Context& RunScope::context() {
   if (!context_) {
-    ContextOptions options = this->options().context;
-    options.runs_models = invocation_.verb->info.runs_models;
-    context_ = std::make_unique<Context>(options);
-    if (begun_ && this->options().profile) context_->StartProfile();
+    context_ = std::make_unique<Context>(options().context);
+    if (begun_ && options().profile) context_->StartProfile();
     progress_->Verbose(
         fmt::format("backend {}, {} threads", context_->Describe(), context_->pool().threads()));
   }

@@ -58,7 +58,6 @@ struct VerbInfo {
   bool resumable = false;     // checkpoints on SIGTERM, SIGUSR1, --budget, --deadline; --resume
   bool large_state = false;   // checkpoints that may be cut in shards: --checkpoint-shard
   bool uses_backend = false;  // --backend, --isa, --threads, --device
-  bool runs_models = false;   // more than attention: see ContextOptions
   bool uses_seed = false;     // --seed
   bool shards = false;        // --shard, or a task of a Slurm job array
   bool has_config = true;     // -c, --set, --print-config

@@ -4,6 +4,7 @@
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/model/launch_model.h"
 #include "kernels/cuda/model/linear_cuda.h"
+#include "kernels/cuda/rope_pool.h"
 #include "kernels/model_ops_check.h"
 
 namespace suffice::cuda {
@@ -54,6 +55,8 @@ void AddModelTable(Backend& table) {
   table.norm_modulate_backward =
       WithWorkspace<&NormModulateBackwardWorkspace, &LaunchNormModulateBackward,
                     NormModulateBackwardParams>();
+  table.qk_norm_rope_pool = Plain<&LaunchQkNormRopePool, QkNormRopePoolParams>();
+  table.qk_norm_rope_pool.supports = &QkSupports<QkNormRopePoolParams>;
   table.qk_norm_rope_backward =
       WithWorkspace<&QkNormRopeBackwardWorkspace, &LaunchQkNormRopeBackward,
                     QkNormRopeBackwardParams>();
