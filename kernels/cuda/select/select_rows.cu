@@ -1,125 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The choice of a row's blocks: a warp or a CTA a row, scores in registers, no sort. A row becomes
-// one bit a block and a count; lists.cu makes lists of them.
+// The choice of a row's blocks: a warp or a CTA a row, scores in registers. A row becomes one bit a
+// block and a count; lists.cu makes lists of them.
 //
-// The largest score and all weights are made first. The search for the cut (cut.h) begins at the
-// smallest of the lanes' own largest scores: some of the largest 32 to 128 or so of a row, which is
-// where most settings cut. Once few scores are undecided they are put together, four a lane, and
-// the rest of the search looks at these alone.
+// Masses are estimated (estimate.h); rows that leave a doubt, and those that are not held in
+// registers, are chosen by exact masses (choose.h).
 #include <cmath>
 
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/select/group.h"
-#include "kernels/cuda/select/held_row.h"
+#include "kernels/cuda/select/choose.h"
+#include "kernels/cuda/select/estimate.h"
 #include "kernels/cuda/select/rows.h"
 
 namespace suffice::cuda {
 namespace {
 
-constexpr int kRowWarps = 4;        // of a CTA whose warps have a row each
-constexpr int kWideItems = 32;      // of a row that four warps share
-constexpr int kLongWarps = 8;       // of a row that is not held
-constexpr int kUndecidedItems = 4;  // a lane
-constexpr int kUndecided = 32 * kUndecidedItems;
-
-struct Undecided {
-  float score;
-  uint32_t weight;
-};
-
-template <int kWarps>
-struct RowMemory {
-  GroupMemory<kWarps> group;
-  Undecided undecided[kUndecided];
-};
-
-struct Choice {
-  Cut cut;
-  bool cut_in_nan = false;  // every score that is not NaN is kept, and cut.ties of the others
-  bool any_nan = false;
-};
-
-// Ends the search among the undecided scores; every warp on its own, with the same result.
-template <bool kMass>
-__device__ void Finish(Bracket& bracket, const Undecided* undecided) {
-  const Tally above = bracket.at_high();
-  const int count = static_cast<int>(bracket.inside());
-  Undecided mine[kUndecidedItems];
-#pragma unroll
-  for (int n = 0; n < kUndecidedItems; ++n) {
-    const int at = 32 * n + LaneId();
-    mine[n] = at < count ? undecided[at] : Undecided{__builtin_nanf(""), 0};
-  }
-  while (!bracket.done()) {
-    const float pivot = bracket.pivot();
-    Tally tally;
-#pragma unroll
-    for (int n = 0; n < kUndecidedItems; ++n) {
-      if (mine[n].score >= pivot) {
-        ++tally.count;
-        tally.mass += mine[n].weight;
-      }
-    }
-    tally = WarpSum<kMass>(tally);
-    bracket.Narrow({above.count + tally.count, above.mass + tally.mass});
-  }
-}
-
-// The cut of a row of `allowed` > 0 scores.
-template <class Row, int kWarps>
-__device__ Choice Choose(Row& row, RowMemory<kWarps>& memory, SelectRule rule,
-                         SelectSetting setting, int allowed) {
-  constexpr bool kMass = Row::kHasWeights;
-  Group<kWarps> group(memory.group);
-  float lane_max = -INFINITY;
-  float valid = 0.0f;  // counted in fp32, exactly: an addition that does not wait for comparisons
-  row.Each([&](int, float score, uint32_t) {
-    lane_max = fmaxf(lane_max, score);
-    if (score >= -INFINITY) valid += 1.0f;
-  });
-  uint32_t max_key = OrderKey(lane_max);
-  uint32_t pivot_key = valid > 0.0f ? max_key : ~0u;
-  group.Extremes(max_key, pivot_key);
-  const float max = ScoreOfKey(max_key);
-  const Tally all = group.template Sum<kMass>({static_cast<uint32_t>(valid), row.Weigh(max)});
-  const Tally goal = GoalOf(rule, setting, allowed, all.mass);
-  Choice choice;
-  choice.any_nan = static_cast<int>(all.count) < allowed;
-  if (all.count < goal.count) {
-    choice.cut_in_nan = true;
-    choice.cut = {-INFINITY, static_cast<int>(goal.count - all.count)};
-    return choice;
-  }
-
-  Bracket bracket(goal, all, max, ScoreOfKey(pivot_key));
-  float lane_low = valid, lane_high = 0.0f;  // this lane's scores from the bracket's ends on
-  while (!bracket.done() && bracket.inside() > kUndecided) {
-    const float pivot = bracket.pivot();
-    float count = 0.0f;
-    uint64_t mass = 0;
-    row.Each([&](int, float score, uint32_t weight) {
-      if (score >= pivot) {
-        count += 1.0f;
-        if constexpr (kMass) mass += weight;
-      }
-    });
-    const bool low =
-        bracket.Narrow(group.template Sum<kMass>({static_cast<uint32_t>(count), mass}));
-    lane_low = low ? count : lane_low;
-    lane_high = low ? lane_high : count;
-  }
-  if (!bracket.done()) {
-    uint32_t slot = group.Before(static_cast<uint32_t>(lane_low - lane_high));
-    const float low = bracket.low(), high = bracket.high();
-    row.Each([&](int, float score, uint32_t weight) {
-      if (score >= low && !(score >= high)) memory.undecided[slot++] = {score, weight};
-    });
-    group.Sync();
-    Finish<kMass>(bracket, memory.undecided);
-  }
-  choice.cut = bracket.cut();
-  return choice;
-}
+constexpr int kRowWarps = 4;    // of a CTA whose warps have a row each
+constexpr int kWideItems = 32;  // of a row that four warps share
+constexpr int kLongWarps = 8;   // of a row that is not held
 
 // Where a row is, and what is known of it beforehand.
 struct Place {
@@ -186,11 +83,11 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
   }
   const int first = warp * warp_words * 32;
   const int count = min(max(place.allowed - first, 0), warp_words * 32);
-  auto row = [&] {
+  const auto row = [&] {
     if constexpr (kItems > 0) {
-      return HeldRow<kItems, kWeighs>(scores + first, count, lane);
+      return HeldRow<kItems>(scores + first, count, lane);
     } else {
-      return LongRow<kWeighs>(scores + first, count, warp_words, lane);
+      return LongRow(scores + first, count, warp_words, lane);
     }
   }();
   Choice choice;
@@ -202,7 +99,16 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
     }
   };
   if (place.allowed > 0) {
-    choice = Choose<decltype(row), kWarps>(row, memory, a.rule, setting, place.allowed);
+    bool chosen = false;
+    if constexpr (kItems > 0) {
+      chosen = ChooseByEstimate<kWeighs>(row, memory, a.rule, setting, place.allowed, choice);
+    }
+    if constexpr (kItems == 0 || kWeighs) {
+      if (!chosen) {
+        LongRow again(scores + first, count, warp_words, lane);
+        choice = Choose<kWeighs>(again, memory, a.rule, setting, place.allowed);
+      }
+    }
   } else {
     choice.cut = {__builtin_nanf(""), -1};
   }
@@ -217,8 +123,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
       return __ballot_sync(kAllLanes, equal && 32 * i + lane < count);
     };
     uint32_t ties = 0;
-    row.Each(
-        [&](int i, float s, uint32_t) { ties += static_cast<uint32_t>(__popc(at_cut(i, s))); });
+    row.Each([&](int i, float s) { ties += static_cast<uint32_t>(__popc(at_cut(i, s))); });
     int left = cut.ties - static_cast<int>(group.BeforeWarp(ties));
     row.Words(
         lane,
