@@ -6,7 +6,7 @@
 // order shows.
 #include <algorithm>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/group.h"
 #include "kernels/cuda/select/lists.h"
 #include "kernels/cuda/select/rows.h"
@@ -117,6 +117,7 @@ __device__ void WriteIds(const uint32_t* words, int words_per_list, uint16_t* id
 __global__ void __launch_bounds__(32 * kWarps) Lists(const __grid_constant__ ListsArgs a) {
   __shared__ int shared_ticket;
   __shared__ int64_t begins[kLists];
+  WaitForKernelBefore();
   // CTAs number themselves in the order in which they come to run: none waits for one that has not
   // started.
   if (threadIdx.x == 0) {
@@ -168,6 +169,8 @@ constexpr int kWordRows = 4;
 __global__ void __launch_bounds__(32 * kWordColumns * kWordRows)
     Transpose(const __grid_constant__ TransposeArgs a) {
   __shared__ uint32_t counts[kWordColumns][kWordRows][32];
+  WaitForKernelBefore();
+  LetNextKernelStart();
   const int words_k = (a.t_k + 31) / 32, words_q = (a.t_q + 31) / 32;
   const int across = (words_k + kWordColumns - 1) / kWordColumns;
   const int head = static_cast<int>(blockIdx.x) / across;
@@ -215,16 +218,15 @@ void LaunchLists(const ListJob& rows, const ListJob& columns, uint64_t* states, 
   a.states = states;
   a.nan_flag = nan_flag;
   const auto grid = static_cast<unsigned>(a.row_tiles + a.column_tiles);
-  Lists<<<grid, 32 * kWarps, 0, stream>>>(a);
-  CheckLaunch("select: lists");
+  LaunchNext("select: lists", true, &Lists, grid, 32 * kWarps, 0, stream, a);
 }
 
 void LaunchTranspose(const TransposeArgs& args, cudaStream_t stream) {
   const int words_k = (args.t_k + 31) / 32;
   const int64_t grid = int64_t{args.heads} * ((words_k + kWordColumns - 1) / kWordColumns);
   if (grid == 0) return;
-  Transpose<<<static_cast<unsigned>(grid), 32 * kWordColumns * kWordRows, 0, stream>>>(args);
-  CheckLaunch("select: transpose");
+  LaunchNext("select: transpose", true, &Transpose, static_cast<unsigned>(grid),
+             32 * kWordColumns * kWordRows, 0, stream, args);
 }
 
 }  // namespace suffice::cuda

@@ -14,7 +14,7 @@
 #include <algorithm>
 
 #include "kernels/cuda/instructions.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/scores.h"
 #include "kernels/cuda/select/split_rows.h"
 #include "kernels/cuda/vector16.h"
@@ -181,6 +181,8 @@ __global__ void __launch_bounds__(S::kThreads, S::kPlaces)
                                 unscales + S::kRows};
   constexpr int kRowsQ = S::kRows / S::kWarps, kRowsK = S::kColumns / S::kWarps;  // of one warp
 
+  WaitForKernelBefore();
+  LetNextKernelStart();
   const SelectGeometry& g = a.geometry;
   const int warp = WarpId();
   const int warp_row = warp / 2 * (16 * S::kSixteens), warp_column = warp % 2 * (8 * S::kEights);
@@ -250,9 +252,9 @@ void Launch(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStr
   // One run a place; where many tiles are skipped, more and shorter ones.
   const int64_t runs = int64_t{S::kPlaces} * multiprocessors * (a.geometry.causal ? 4 : 1);
   const int64_t grid = std::min(runs, int64_t{end - first} * key_tiles);
-  kernel<<<static_cast<unsigned>(grid), S::kThreads, S::kBytes, stream>>>(
-      a, first, end - first, key_tiles, {wide(a.q), wide(a.k), pairs});
-  CheckLaunch("select: scores");
+  LaunchNext("select: scores", a.follows, kernel, static_cast<unsigned>(grid), S::kThreads,
+             S::kBytes, stream, a, first, end - first, key_tiles,
+             Alignment{wide(a.q), wide(a.k), pairs});
 }
 
 template <int kDim>

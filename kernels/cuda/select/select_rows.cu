@@ -6,7 +6,7 @@
 // registers, are chosen by exact masses (choose.h).
 #include <cmath>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/choose.h"
 #include "kernels/cuda/select/estimate.h"
 #include "kernels/cuda/select/rows.h"
@@ -45,8 +45,10 @@ struct Place {
 
 __device__ inline int WordCount(const RowArgs& a) { return (a.geometry.t_k + 31) / 32; }
 
-// What every kernel here does beside its rows.
-__device__ void Clear(const RowArgs& a) {
+// What every kernel here does before its rows.
+__device__ void Begin(const RowArgs& a) {
+  WaitForKernelBefore();
+  LetNextKernelStart();
   const int64_t threads = int64_t{gridDim.x} * blockDim.x;
   for (int64_t n = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; n < a.clear_count;
        n += threads) {
@@ -64,7 +66,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
     SelectRows(const __grid_constant__ RowArgs a) {
   constexpr int kGroups = kWarps == 1 ? kRowWarps : 1;
   __shared__ RowMemory<kWarps> memories[kGroups];
-  Clear(a);
+  Begin(a);
   const int member = kWarps == 1 ? WarpId() : 0;
   const int at = a.first_row + static_cast<int>(blockIdx.x) * kGroups + member;
   if (at >= a.end_row) return;  // the whole group
@@ -142,7 +144,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
 
 // Rules that look at no score: a given mask, and every allowed block. A warp a row.
 __global__ void __launch_bounds__(32 * kRowWarps) MarkRows(const __grid_constant__ RowArgs a) {
-  Clear(a);
+  Begin(a);
   const int at = a.first_row + static_cast<int>(blockIdx.x) * kRowWarps + WarpId();
   if (at >= a.end_row) return;
   const Place place(a, at);
@@ -178,13 +180,10 @@ __global__ void __launch_bounds__(32 * kRowWarps) MarkRows(const __grid_constant
 template <int kItems, int kWarps>
 void Launch(const RowArgs& a, unsigned rows, cudaStream_t stream) {
   constexpr unsigned kGroups = kWarps == 1 ? kRowWarps : 1;
-  constexpr unsigned kThreads = 32 * kWarps * kGroups;
-  const unsigned grid = (rows + kGroups - 1) / kGroups;
-  if (a.rule == SelectRule::kTopK) {
-    SelectRows<kItems, kWarps, false><<<grid, kThreads, 0, stream>>>(a);
-  } else {
-    SelectRows<kItems, kWarps, true><<<grid, kThreads, 0, stream>>>(a);
-  }
+  const auto kernel = a.rule == SelectRule::kTopK ? &SelectRows<kItems, kWarps, false>
+                                                  : &SelectRows<kItems, kWarps, true>;
+  LaunchNext("select: rows", a.follows, kernel, (rows + kGroups - 1) / kGroups,
+             32 * kWarps * kGroups, 0, stream, a);
 }
 
 }  // namespace
@@ -195,7 +194,8 @@ void LaunchSelectRows(const RowArgs& a, cudaStream_t stream) {
       a.end_row > a.first_row ? static_cast<unsigned>(a.end_row - a.first_row) : 1;
   const int t_k = a.geometry.t_k;
   if (a.rule == SelectRule::kMask || a.rule == SelectRule::kAll) {
-    MarkRows<<<(rows + kRowWarps - 1) / kRowWarps, 32 * kRowWarps, 0, stream>>>(a);
+    LaunchNext("select: rows", a.follows, &MarkRows, (rows + kRowWarps - 1) / kRowWarps,
+               32 * kRowWarps, 0, stream, a);
   } else if (t_k <= 32 * 8) {
     Launch<8, 1>(a, rows, stream);
   } else if (t_k <= 32 * 16) {
@@ -209,7 +209,6 @@ void LaunchSelectRows(const RowArgs& a, cudaStream_t stream) {
   } else {
     Launch<0, kLongWarps>(a, rows, stream);
   }
-  CheckLaunch("select: rows");
 }
 
 }  // namespace suffice::cuda
