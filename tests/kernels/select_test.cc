@@ -332,6 +332,38 @@ TEST_P(SelectTest, ScoresOfAnyHeadDimension) {
   }
 }
 
+TEST_P(SelectTest, ScoresOfManyBlocks) {
+  for (const bool causal : {false, true}) {
+    SelectCase c;
+    c.heads = 16;
+    c.p.n_q = 257 * 16;
+    c.p.n_k = 700 * 16;
+    c.p.block = {16, 16};
+    c.p.mask.causal = causal;
+    c.p.scale = 0.1f;
+    c.p.setting = {50'000, 100'000};
+    const int64_t dim = 72, small = 3 * 257 + 200;  // a row that fp16 has no range for
+    const auto run = [&](Context& context) {
+      HostArray q(DType::kF32, {1, c.heads, c.t_q(), dim});
+      for (size_t n = 0; n < q.values<float>().size(); ++n) {
+        const float factor = static_cast<int64_t>(n) / dim == small ? 1e-25f : 1.0f;
+        q.values<float>()[n] = factor * NormalAt(kSeed, 30, n);
+      }
+      return RunSelect(context, c, {}, Tensor::FromHost(context, q),
+                       Pooled(context, {1, 4, c.t_k(), dim}, 31));
+    };
+    const Selection expected = run(reference_);
+    const Selection result = run(context_);
+    EXPECT_LE(RelativeL2(result.scores, expected.scores), 5e-7);
+    for (int64_t n = small * c.t_k(); n < (small + 1) * c.t_k(); ++n) {
+      const float wanted = expected.scores[static_cast<size_t>(n)];
+      if (std::isinf(wanted)) continue;  // not allowed
+      EXPECT_NEAR(result.scores[static_cast<size_t>(n)], wanted, 1e-30f) << n;
+    }
+    ExpectSame(result, RunSelect(reference_, c, result.scores));
+  }
+}
+
 TEST_P(SelectTest, ScoresOfExtremeBlocks) {
   SelectCase c;
   c.p.n_q = 20 * 64;

@@ -76,8 +76,13 @@ class Bracket {
         at_low_(all),
         low_(OrderKey(-__builtin_inff())),
         high_(OrderKey(max) + 1),
-        pivot_(Clamp(OrderKey(first_pivot))),
+        pivot_(Clamp(OrderKey(first_pivot), low_, high_)),
         reach_(max - first_pivot) {}
+
+  // The threshold that is looked at first, known before any tally.
+  SUFFICE_SHARED_INLINE static float FirstPivot(float max, float first_pivot) {
+    return ScoreOfKey(Clamp(OrderKey(first_pivot), OrderKey(-__builtin_inff()), OrderKey(max) + 1));
+  }
 
   SUFFICE_SHARED_INLINE bool done() const {
     return at_low_.count == goal_.count || inside() == 1 || high_ - low_ == 1;
@@ -86,6 +91,7 @@ class Bracket {
   SUFFICE_SHARED_INLINE uint32_t inside() const { return at_low_.count - at_high_.count; }
   SUFFICE_SHARED_INLINE float low() const { return ScoreOfKey(low_); }
   SUFFICE_SHARED_INLINE float high() const { return ScoreOfKey(high_); }
+  SUFFICE_SHARED_INLINE Tally at_low() const { return at_low_; }
   SUFFICE_SHARED_INLINE Tally at_high() const { return at_high_; }
 
   // The threshold to look at next, until done.
@@ -101,7 +107,7 @@ class Bracket {
       high_ = pivot_;
       at_high_ = at_pivot;
     }
-    if (!done()) pivot_ = Clamp(Next());
+    if (!done()) pivot_ = Clamp(Next(), low_, high_);
     return reached;
   }
 
@@ -154,9 +160,9 @@ class Bracket {
     return OrderKey(high * (1.0f - share) + low * share);
   }
 
-  SUFFICE_SHARED_INLINE uint32_t Clamp(uint32_t key) const {
-    key = key > low_ ? key : low_ + 1;
-    return key < high_ ? key : high_ - 1;
+  SUFFICE_SHARED_INLINE static uint32_t Clamp(uint32_t key, uint32_t low, uint32_t high) {
+    key = key > low ? key : low + 1;
+    return key < high ? key : high - 1;
   }
 
   Tally goal_;

@@ -6,7 +6,7 @@
 // order shows.
 #include <algorithm>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/group.h"
 #include "kernels/cuda/select/lists.h"
 #include "kernels/cuda/select/rows.h"
@@ -18,6 +18,8 @@ constexpr int kLists = 32;  // of a CTA: a lane each while they are counted
 constexpr int kWarps = 8;
 constexpr int kFewCounts = 8192;
 constexpr int kManyIds = 256;  // of 32 words: then a word at a time is faster than a bit of each
+constexpr int kListsOfWarp = kLists / kWarps;
+constexpr int kHeldWords = 2;  // of a list, a lane: what is read before it is known where ids go
 
 // The state of a CTA: what it has published, a NaN bit, and a sum.
 constexpr uint64_t kOwn = uint64_t{1} << 62;   // the sum of its own counts
@@ -43,14 +45,16 @@ __device__ inline void StoreState(uint64_t* state, uint64_t value) {
   *static_cast<volatile uint64_t*>(state) = value;
 }
 
-// The sum of the first counts, with kNan, in warp 0. By the whole CTA.
+// The sum of the first counts, a multiple of 4 of them, with kNan, in warp 0. By the whole CTA.
 __device__ uint64_t SumOfFirst(const uint32_t* counts, int end) {
   __shared__ uint64_t sums[kWarps];
   uint64_t sum = 0;
   bool nan = false;
-  for (int i = static_cast<int>(threadIdx.x); i < end; i += 32 * kWarps) {
-    sum += counts[i] & ~kNanBit;
-    nan = nan || (counts[i] & kNanBit) != 0;
+#pragma unroll 4
+  for (int i = 4 * static_cast<int>(threadIdx.x); i < end; i += 4 * 32 * kWarps) {
+    const uint4 four = *reinterpret_cast<const uint4*>(counts + i);
+    sum += (four.x & ~kNanBit) + (four.y & ~kNanBit) + (four.z & ~kNanBit) + (four.w & ~kNanBit);
+    nan = nan || ((four.x | four.y | four.z | four.w) & kNanBit) != 0;
   }
 #pragma unroll
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(kAllLanes, sum, step);
@@ -86,37 +90,35 @@ __device__ uint64_t LookBack(const uint64_t* states, int tile) {
   return sum;
 }
 
-// The ids of one list, by one warp.
-__device__ void WriteIds(const uint32_t* words, int words_per_list, uint16_t* ids) {
+// The ids of 32 words of one list, from word `first` on and a lane each, by one warp. Returns how
+// many they are.
+__device__ uint32_t WriteIds(uint32_t word, int first, uint16_t* ids) {
   const int lane = LaneId();
-  for (int first = 0; first < words_per_list; first += 32) {
-    uint32_t word = first + lane < words_per_list ? words[first + lane] : 0;
-    const auto bits = static_cast<uint32_t>(__popc(word));
-    const uint32_t up_to = InclusiveScan(bits, lane);
-    const uint32_t all = __shfl_sync(kAllLanes, up_to, 31);
-    if (all > kManyIds) {
-      uint16_t* to = ids;
-      for (int n = 0; n < 32; ++n) {
-        const uint32_t other = __shfl_sync(kAllLanes, word, n);
-        if ((other >> lane & 1) != 0) {
-          to[__popc(other & ((1u << lane) - 1))] = static_cast<uint16_t>(32 * (first + n) + lane);
-        }
-        to += __popc(other);
+  const auto bits = static_cast<uint32_t>(__popc(word));
+  const uint32_t up_to = InclusiveScan(bits, lane);
+  const uint32_t all = __shfl_sync(kAllLanes, up_to, 31);
+  if (all > kManyIds) {
+    for (int n = 0; n < 32; ++n) {
+      const uint32_t other = __shfl_sync(kAllLanes, word, n);
+      if ((other >> lane & 1) != 0) {
+        ids[__popc(other & ((1u << lane) - 1))] = static_cast<uint16_t>(32 * (first + n) + lane);
       }
-    } else {
-      uint16_t* to = ids + (up_to - bits);
-      for (; word != 0; word &= word - 1) {
-        *to++ = static_cast<uint16_t>(32 * (first + lane) + __ffs(static_cast<int>(word)) - 1);
-      }
-      __syncwarp();
+      ids += __popc(other);
     }
-    ids += all;
+  } else {
+    ids += up_to - bits;
+    for (; word != 0; word &= word - 1) {
+      *ids++ = static_cast<uint16_t>(32 * (first + lane) + __ffs(static_cast<int>(word)) - 1);
+    }
+    __syncwarp();
   }
+  return all;
 }
 
 __global__ void __launch_bounds__(32 * kWarps) Lists(const __grid_constant__ ListsArgs a) {
   __shared__ int shared_ticket;
   __shared__ int64_t begins[kLists];
+  WaitForKernelBefore();
   // CTAs number themselves in the order in which they come to run: none waits for one that has not
   // started.
   if (threadIdx.x == 0) {
@@ -131,6 +133,20 @@ __global__ void __launch_bounds__(32 * kWarps) Lists(const __grid_constant__ Lis
   uint64_t* states = a.states + 1 + (of_rows ? 0 : a.row_tiles);
   const int first = tile * kLists;
   const int lane = LaneId();
+
+  const auto word_of = [&](int list, int index) {
+    return list < job.lists && index < job.words_per_list
+               ? job.words[int64_t{list} * job.words_per_list + index]
+               : 0u;
+  };
+  uint32_t held[kListsOfWarp][kHeldWords];
+#pragma unroll
+  for (int n = 0; n < kListsOfWarp; ++n) {
+#pragma unroll
+    for (int word = 0; word < kHeldWords; ++word) {
+      held[n][word] = word_of(first + WarpId() + n * kWarps, 32 * word + lane);
+    }
+  }
 
   // Nobody waits for the tiles before these: they are few enough to add up.
   const bool adds_up = first <= kFewCounts;
@@ -154,9 +170,17 @@ __global__ void __launch_bounds__(32 * kWarps) Lists(const __grid_constant__ Lis
     }
   }
   __syncthreads();
-  for (int n = WarpId(); n < kLists && first + n < job.lists; n += kWarps) {
-    WriteIds(job.words + int64_t{first + n} * job.words_per_list, job.words_per_list,
-             job.ids + begins[n]);
+#pragma unroll
+  for (int n = 0; n < kListsOfWarp; ++n) {
+    const int of_tile = WarpId() + n * kWarps;
+    uint16_t* ids = job.ids + begins[of_tile];
+#pragma unroll
+    for (int word = 0; word < kHeldWords; ++word) {
+      if (32 * word < job.words_per_list) ids += WriteIds(held[n][word], 32 * word, ids);
+    }
+    for (int word = 32 * kHeldWords; word < job.words_per_list; word += 32) {
+      ids += WriteIds(word_of(first + of_tile, word + lane), word, ids);
+    }
   }
 }
 
@@ -168,6 +192,8 @@ constexpr int kWordRows = 4;
 __global__ void __launch_bounds__(32 * kWordColumns * kWordRows)
     Transpose(const __grid_constant__ TransposeArgs a) {
   __shared__ uint32_t counts[kWordColumns][kWordRows][32];
+  WaitForKernelBefore();
+  LetNextKernelStart();
   const int words_k = (a.t_k + 31) / 32, words_q = (a.t_q + 31) / 32;
   const int across = (words_k + kWordColumns - 1) / kWordColumns;
   const int head = static_cast<int>(blockIdx.x) / across;
@@ -215,16 +241,15 @@ void LaunchLists(const ListJob& rows, const ListJob& columns, uint64_t* states, 
   a.states = states;
   a.nan_flag = nan_flag;
   const auto grid = static_cast<unsigned>(a.row_tiles + a.column_tiles);
-  Lists<<<grid, 32 * kWarps, 0, stream>>>(a);
-  CheckLaunch("select: lists");
+  LaunchNext("select: lists", true, &Lists, grid, 32 * kWarps, 0, stream, a);
 }
 
 void LaunchTranspose(const TransposeArgs& args, cudaStream_t stream) {
   const int words_k = (args.t_k + 31) / 32;
   const int64_t grid = int64_t{args.heads} * ((words_k + kWordColumns - 1) / kWordColumns);
   if (grid == 0) return;
-  Transpose<<<static_cast<unsigned>(grid), 32 * kWordColumns * kWordRows, 0, stream>>>(args);
-  CheckLaunch("select: transpose");
+  LaunchNext("select: transpose", true, &Transpose, static_cast<unsigned>(grid),
+             32 * kWordColumns * kWordRows, 0, stream, args);
 }
 
 }  // namespace suffice::cuda

@@ -21,11 +21,12 @@ struct ListJob {
 int64_t ListStates(int row_lists, int column_lists);
 
 // Writes the lists of rows, and those of columns unless there are none. The NaN bits of rows set or
-// clear `nan_flag`; null: nobody asks.
+// clear `nan_flag`; null: nobody asks. Follows a kernel of the same operation (launch_next.h).
 void LaunchLists(const ListJob& rows, const ListJob& columns, uint64_t* states, int32_t* nan_flag,
                  cudaStream_t stream);
 
-// Bits of rows to bits of columns, head by head, and the count of each column.
+// Bits of rows to bits of columns, head by head, and the count of each column. Follows a kernel of
+// the same operation.
 struct TransposeArgs {
   const uint32_t* rows = nullptr;  // (heads, t_q, words of 32 key blocks)
   uint32_t* columns = nullptr;     // (heads, t_k, words of 32 query blocks), out

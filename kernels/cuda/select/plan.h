@@ -8,7 +8,6 @@
 
 #include "kernels/cuda/carver.h"
 #include "kernels/cuda/select/geometry.h"
-#include "kernels/cuda/select/split.h"
 
 namespace suffice::cuda {
 
@@ -18,7 +17,6 @@ inline constexpr int64_t kMostScores = int64_t{64} << 20;  // fp32 numbers: 256 
 struct SelectPlan {
   SelectGeometry geometry;
   int batch, heads, group;
-  int dim = 0;                // 0: scores are given, or none are needed
   int64_t rows, columns;      // lists of each kind
   int words_k, words_q;       // of a row, of a column
   bool looks_at_scores;       // by the rule, for the flag or for entries that are to be -inf
@@ -27,7 +25,6 @@ struct SelectPlan {
   int tile_rows, tiles;       // query blocks scored at once; tiles of one head
   int64_t tiles_at_once = 0;  // of all heads, for which the workspace has room
 
-  SplitRows q_split, k_split;
   float* scores;
   uint32_t* row_words;
   uint32_t* row_counts;
@@ -43,14 +40,13 @@ struct SelectPlan {
     return tile / tiles * geometry.t_q + tile % tiles * tile_rows;
   }
 
-  SelectPlan(const SelectParams& p, int tile_rows_of_dim, int64_t list_states, void* workspace)
-      : geometry(GeometryOf(p)), tile_rows(tile_rows_of_dim), state_count(list_states) {
+  SelectPlan(const SelectParams& p, int rows_of_tile, int64_t list_states, void* workspace)
+      : geometry(GeometryOf(p)), tile_rows(rows_of_tile), state_count(list_states) {
     const bool pooled = !p.k_pooled.empty();
     const View& leader = pooled ? p.q_pooled : p.scores;
     batch = static_cast<int>(leader.dim(0));
     heads = static_cast<int>(leader.dim(1));
     group = pooled ? heads / static_cast<int>(p.k_pooled.dim(1)) : 1;
-    dim = pooled ? static_cast<int>(p.q_pooled.dim(3)) : 0;
     rows = leader.dim(0) * leader.dim(1) * geometry.t_q;
     columns = leader.dim(0) * leader.dim(1) * geometry.t_k;
     words_k = (geometry.t_k + 31) / 32;
@@ -62,32 +58,18 @@ struct SelectPlan {
     makes_scores = pooled && looks_at_scores;
     tiles_at_once = std::max<int64_t>(all_tiles(), 1);
     if (makes_scores && p.scores.empty()) {
-      scores_row = (geometry.t_k + 3) / 4 * 4;
+      scores_row = (geometry.t_k + 31) / 32 * 32;  // whole lines of memory
       tiles_at_once = std::clamp<int64_t>(kMostScores / (scores_row * tile_rows), 1, tiles_at_once);
     }
     Carver carver(workspace);
     scores = carver.Take<float>(
         scores_row > 0 ? std::min(rows, tiles_at_once * tile_rows) * scores_row : 0);
-    if (makes_scores) {
-      q_split = TakeSplit(carver, rows);
-      k_split = TakeSplit(carver, columns / group);
-    }
     row_words = carver.Take<uint32_t>(rows * words_k);
     row_counts = carver.Take<uint32_t>(rows);
     column_words = carver.Take<uint32_t>(p.columns.empty() ? 0 : columns * words_q);
     column_counts = carver.Take<uint32_t>(p.columns.empty() ? 0 : columns);
     states = carver.Take<uint64_t>(state_count);
     bytes = carver.bytes();
-  }
-
- private:
-  SplitRows TakeSplit(Carver& carver, int64_t count) const {
-    SplitRows split;
-    split.pitch = SplitPitch(dim);
-    split.high = carver.Take<uint16_t>(count * split.pitch);
-    split.low = carver.Take<uint16_t>(count * split.pitch);
-    split.unscale = carver.Take<float>(count);
-    return split;
   }
 };
 

@@ -4,7 +4,6 @@
 #include <cuda_runtime_api.h>
 
 #include "kernels/cuda/select/geometry.h"
-#include "kernels/cuda/select/split_rows.h"
 
 namespace suffice::cuda {
 
@@ -21,16 +20,18 @@ struct HeadRows {
 #endif
 };
 
-// Rows of scores of all heads, numbered (b, h, i), are made a tile of query blocks at a time.
-int ScoreTileRows(int dim);
+// Rows of scores of all heads, numbered (b, h, i), are made a tile of query blocks at a time: of
+// how many, where `heads` heads have t_q x t_k blocks each.
+int ScoreTileRows(int dim, int64_t heads, int t_q, int t_k);
 
 struct ScoreArgs {
   HeadRows q, k, out;
-  SplitRows q_split, k_split;  // q and k once more: rows (b, h, i), (b, h_kv, j)
   SelectGeometry geometry;
   int heads = 1, group = 1;  // of a batch element; query heads of one key head
   int dim = 0;
+  int tile_rows = 0;  // ScoreTileRows
   float scale = 1.0f;
+  bool follows = false;  // a kernel of the same operation
 };
 
 // out = scale q k^T of the query tiles [first, end), counted over all heads, for the key blocks

@@ -44,7 +44,7 @@ SelectPlan PlanOf(const SelectParams& p, void* workspace) {
   const SelectGeometry g = GeometryOf(p);
   const View& leader = p.k_pooled.empty() ? p.scores : p.q_pooled;
   const auto heads = static_cast<int>(leader.dim(0) * leader.dim(1));
-  return SelectPlan(p, ScoreTileRows(dim),
+  return SelectPlan(p, ScoreTileRows(dim, heads, g.t_q, g.t_k),
                     ListStates(heads * g.t_q, p.columns.empty() ? 0 : heads * g.t_k), workspace);
 }
 
@@ -58,25 +58,13 @@ ScoreArgs ScoreArgsOf(const SelectParams& p, const SelectPlan& plan) {
   ScoreArgs args;
   args.q = HeadRowsOf(p.q_pooled);
   args.k = HeadRowsOf(p.k_pooled);
-  args.q_split = plan.q_split;
-  args.k_split = plan.k_split;
   args.geometry = plan.geometry;
   args.heads = plan.heads;
   args.group = plan.group;
-  args.dim = plan.dim;
+  args.dim = static_cast<int>(p.q_pooled.dim(3));
+  args.tile_rows = plan.tile_rows;
   args.scale = p.scale;
   return args;
-}
-
-SplitJob SplitJobOf(const View& x, const SplitRows& out) {
-  return {static_cast<const float*>(x.data),
-          x.stride(0),
-          x.stride(1),
-          x.stride(2),
-          static_cast<int>(x.dim(0)),
-          static_cast<int>(x.dim(1)),
-          static_cast<int>(x.dim(2)),
-          out};
 }
 
 RowArgs RowArgsOf(const SelectParams& p, const SelectPlan& plan) {
@@ -104,11 +92,7 @@ void RunSelect(Context& context, const SelectParams& p, void* workspace) {
   const SelectPlan plan = PlanOf(p, workspace);
   const cudaStream_t stream = StreamOf(context);
   ScoreArgs score_args;
-  if (plan.makes_scores) {
-    score_args = ScoreArgsOf(p, plan);
-    LaunchSplitRows(SplitJobOf(p.q_pooled, plan.q_split), SplitJobOf(p.k_pooled, plan.k_split),
-                    plan.dim, stream);
-  }
+  if (plan.makes_scores) score_args = ScoreArgsOf(p, plan);
   RowArgs row_args = RowArgsOf(p, plan);
   int64_t first = 0;
   do {
@@ -125,10 +109,12 @@ void RunSelect(Context& context, const SelectParams& p, void* workspace) {
     }
     if (plan.makes_scores && end > first) {
       score_args.out = scores;
+      score_args.follows = first > 0;
       LaunchScores(score_args, static_cast<int>(first), static_cast<int>(end),
                    StateOf(context).multiprocessors, stream);
     }
     row_args.scores = scores;
+    row_args.follows = plan.makes_scores && end > first;
     row_args.first_row = static_cast<int>(plan.RowOf(first));
     row_args.end_row = static_cast<int>(plan.RowOf(end));
     LaunchSelectRows(row_args, stream);

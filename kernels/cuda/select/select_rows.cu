@@ -1,125 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-// The choice of a row's blocks: a warp or a CTA a row, scores in registers, no sort. A row becomes
-// one bit a block and a count; lists.cu makes lists of them.
+// The choice of a row's blocks: a warp or a CTA a row, scores in registers. A row becomes one bit a
+// block and a count; lists.cu makes lists of them.
 //
-// The largest score and all weights are made first. The search for the cut (cut.h) begins at the
-// smallest of the lanes' own largest scores: some of the largest 32 to 128 or so of a row, which is
-// where most settings cut. Once few scores are undecided they are put together, four a lane, and
-// the rest of the search looks at these alone.
+// Masses are estimated (estimate.h); rows that leave a doubt, and those that are not held in
+// registers, are chosen by exact masses (choose.h).
 #include <cmath>
 
-#include "kernels/cuda/launch.h"
-#include "kernels/cuda/select/group.h"
-#include "kernels/cuda/select/held_row.h"
+#include "kernels/cuda/launch_next.h"
+#include "kernels/cuda/select/choose.h"
+#include "kernels/cuda/select/estimate.h"
 #include "kernels/cuda/select/rows.h"
 
 namespace suffice::cuda {
 namespace {
 
-constexpr int kRowWarps = 4;        // of a CTA whose warps have a row each
-constexpr int kWideItems = 32;      // of a row that four warps share
-constexpr int kLongWarps = 8;       // of a row that is not held
-constexpr int kUndecidedItems = 4;  // a lane
-constexpr int kUndecided = 32 * kUndecidedItems;
-
-struct Undecided {
-  float score;
-  uint32_t weight;
-};
-
-template <int kWarps>
-struct RowMemory {
-  GroupMemory<kWarps> group;
-  Undecided undecided[kUndecided];
-};
-
-struct Choice {
-  Cut cut;
-  bool cut_in_nan = false;  // every score that is not NaN is kept, and cut.ties of the others
-  bool any_nan = false;
-};
-
-// Ends the search among the undecided scores; every warp on its own, with the same result.
-template <bool kMass>
-__device__ void Finish(Bracket& bracket, const Undecided* undecided) {
-  const Tally above = bracket.at_high();
-  const int count = static_cast<int>(bracket.inside());
-  Undecided mine[kUndecidedItems];
-#pragma unroll
-  for (int n = 0; n < kUndecidedItems; ++n) {
-    const int at = 32 * n + LaneId();
-    mine[n] = at < count ? undecided[at] : Undecided{__builtin_nanf(""), 0};
-  }
-  while (!bracket.done()) {
-    const float pivot = bracket.pivot();
-    Tally tally;
-#pragma unroll
-    for (int n = 0; n < kUndecidedItems; ++n) {
-      if (mine[n].score >= pivot) {
-        ++tally.count;
-        tally.mass += mine[n].weight;
-      }
-    }
-    tally = WarpSum<kMass>(tally);
-    bracket.Narrow({above.count + tally.count, above.mass + tally.mass});
-  }
-}
-
-// The cut of a row of `allowed` > 0 scores.
-template <class Row, int kWarps>
-__device__ Choice Choose(Row& row, RowMemory<kWarps>& memory, SelectRule rule,
-                         SelectSetting setting, int allowed) {
-  constexpr bool kMass = Row::kHasWeights;
-  Group<kWarps> group(memory.group);
-  float lane_max = -INFINITY;
-  float valid = 0.0f;  // counted in fp32, exactly: an addition that does not wait for comparisons
-  row.Each([&](int, float score, uint32_t) {
-    lane_max = fmaxf(lane_max, score);
-    if (score >= -INFINITY) valid += 1.0f;
-  });
-  uint32_t max_key = OrderKey(lane_max);
-  uint32_t pivot_key = valid > 0.0f ? max_key : ~0u;
-  group.Extremes(max_key, pivot_key);
-  const float max = ScoreOfKey(max_key);
-  const Tally all = group.template Sum<kMass>({static_cast<uint32_t>(valid), row.Weigh(max)});
-  const Tally goal = GoalOf(rule, setting, allowed, all.mass);
-  Choice choice;
-  choice.any_nan = static_cast<int>(all.count) < allowed;
-  if (all.count < goal.count) {
-    choice.cut_in_nan = true;
-    choice.cut = {-INFINITY, static_cast<int>(goal.count - all.count)};
-    return choice;
-  }
-
-  Bracket bracket(goal, all, max, ScoreOfKey(pivot_key));
-  float lane_low = valid, lane_high = 0.0f;  // this lane's scores from the bracket's ends on
-  while (!bracket.done() && bracket.inside() > kUndecided) {
-    const float pivot = bracket.pivot();
-    float count = 0.0f;
-    uint64_t mass = 0;
-    row.Each([&](int, float score, uint32_t weight) {
-      if (score >= pivot) {
-        count += 1.0f;
-        if constexpr (kMass) mass += weight;
-      }
-    });
-    const bool low =
-        bracket.Narrow(group.template Sum<kMass>({static_cast<uint32_t>(count), mass}));
-    lane_low = low ? count : lane_low;
-    lane_high = low ? lane_high : count;
-  }
-  if (!bracket.done()) {
-    uint32_t slot = group.Before(static_cast<uint32_t>(lane_low - lane_high));
-    const float low = bracket.low(), high = bracket.high();
-    row.Each([&](int, float score, uint32_t weight) {
-      if (score >= low && !(score >= high)) memory.undecided[slot++] = {score, weight};
-    });
-    group.Sync();
-    Finish<kMass>(bracket, memory.undecided);
-  }
-  choice.cut = bracket.cut();
-  return choice;
-}
+constexpr int kRowWarps = 4;    // of a CTA whose warps have a row each
+constexpr int kWideItems = 32;  // of a row that four warps share
+constexpr int kLongWarps = 8;   // of a row that is not held
 
 // Where a row is, and what is known of it beforehand.
 struct Place {
@@ -148,8 +45,10 @@ struct Place {
 
 __device__ inline int WordCount(const RowArgs& a) { return (a.geometry.t_k + 31) / 32; }
 
-// What every kernel here does beside its rows.
-__device__ void Clear(const RowArgs& a) {
+// What every kernel here does before its rows.
+__device__ void Begin(const RowArgs& a) {
+  WaitForKernelBefore();
+  LetNextKernelStart();
   const int64_t threads = int64_t{gridDim.x} * blockDim.x;
   for (int64_t n = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; n < a.clear_count;
        n += threads) {
@@ -167,7 +66,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
     SelectRows(const __grid_constant__ RowArgs a) {
   constexpr int kGroups = kWarps == 1 ? kRowWarps : 1;
   __shared__ RowMemory<kWarps> memories[kGroups];
-  Clear(a);
+  Begin(a);
   const int member = kWarps == 1 ? WarpId() : 0;
   const int at = a.first_row + static_cast<int>(blockIdx.x) * kGroups + member;
   if (at >= a.end_row) return;  // the whole group
@@ -186,11 +85,11 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
   }
   const int first = warp * warp_words * 32;
   const int count = min(max(place.allowed - first, 0), warp_words * 32);
-  auto row = [&] {
+  const auto row = [&] {
     if constexpr (kItems > 0) {
-      return HeldRow<kItems, kWeighs>(scores + first, count, lane);
+      return HeldRow<kItems>(scores + first, count, lane);
     } else {
-      return LongRow<kWeighs>(scores + first, count, warp_words, lane);
+      return LongRow(scores + first, count, warp_words, lane);
     }
   }();
   Choice choice;
@@ -202,7 +101,16 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
     }
   };
   if (place.allowed > 0) {
-    choice = Choose<decltype(row), kWarps>(row, memory, a.rule, setting, place.allowed);
+    bool chosen = false;
+    if constexpr (kItems > 0) {
+      chosen = ChooseByEstimate<kWeighs>(row, memory, a.rule, setting, place.allowed, choice);
+    }
+    if constexpr (kItems == 0 || kWeighs) {
+      if (!chosen) {
+        LongRow again(scores + first, count, warp_words, lane);
+        choice = Choose<kWeighs>(again, memory, a.rule, setting, place.allowed);
+      }
+    }
   } else {
     choice.cut = {__builtin_nanf(""), -1};
   }
@@ -217,8 +125,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
       return __ballot_sync(kAllLanes, equal && 32 * i + lane < count);
     };
     uint32_t ties = 0;
-    row.Each(
-        [&](int i, float s, uint32_t) { ties += static_cast<uint32_t>(__popc(at_cut(i, s))); });
+    row.Each([&](int i, float s) { ties += static_cast<uint32_t>(__popc(at_cut(i, s))); });
     int left = cut.ties - static_cast<int>(group.BeforeWarp(ties));
     row.Words(
         lane,
@@ -237,7 +144,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
 
 // Rules that look at no score: a given mask, and every allowed block. A warp a row.
 __global__ void __launch_bounds__(32 * kRowWarps) MarkRows(const __grid_constant__ RowArgs a) {
-  Clear(a);
+  Begin(a);
   const int at = a.first_row + static_cast<int>(blockIdx.x) * kRowWarps + WarpId();
   if (at >= a.end_row) return;
   const Place place(a, at);
@@ -273,13 +180,10 @@ __global__ void __launch_bounds__(32 * kRowWarps) MarkRows(const __grid_constant
 template <int kItems, int kWarps>
 void Launch(const RowArgs& a, unsigned rows, cudaStream_t stream) {
   constexpr unsigned kGroups = kWarps == 1 ? kRowWarps : 1;
-  constexpr unsigned kThreads = 32 * kWarps * kGroups;
-  const unsigned grid = (rows + kGroups - 1) / kGroups;
-  if (a.rule == SelectRule::kTopK) {
-    SelectRows<kItems, kWarps, false><<<grid, kThreads, 0, stream>>>(a);
-  } else {
-    SelectRows<kItems, kWarps, true><<<grid, kThreads, 0, stream>>>(a);
-  }
+  const auto kernel = a.rule == SelectRule::kTopK ? &SelectRows<kItems, kWarps, false>
+                                                  : &SelectRows<kItems, kWarps, true>;
+  LaunchNext("select: rows", a.follows, kernel, (rows + kGroups - 1) / kGroups,
+             32 * kWarps * kGroups, 0, stream, a);
 }
 
 }  // namespace
@@ -290,7 +194,8 @@ void LaunchSelectRows(const RowArgs& a, cudaStream_t stream) {
       a.end_row > a.first_row ? static_cast<unsigned>(a.end_row - a.first_row) : 1;
   const int t_k = a.geometry.t_k;
   if (a.rule == SelectRule::kMask || a.rule == SelectRule::kAll) {
-    MarkRows<<<(rows + kRowWarps - 1) / kRowWarps, 32 * kRowWarps, 0, stream>>>(a);
+    LaunchNext("select: rows", a.follows, &MarkRows, (rows + kRowWarps - 1) / kRowWarps,
+               32 * kRowWarps, 0, stream, a);
   } else if (t_k <= 32 * 8) {
     Launch<8, 1>(a, rows, stream);
   } else if (t_k <= 32 * 16) {
@@ -304,7 +209,6 @@ void LaunchSelectRows(const RowArgs& a, cudaStream_t stream) {
   } else {
     Launch<0, kLongWarps>(a, rows, stream);
   }
-  CheckLaunch("select: rows");
 }
 
 }  // namespace suffice::cuda

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// Launches of small kernels that follow one another: from sm_90 on the next one may be set up while
+// the one before it ends (programmatic dependent launch), which hides a microsecond or two.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include "kernels/cuda/launch.h"
+
+namespace suffice::cuda {
+
+#ifdef __CUDACC__
+
+// First of all in a kernel that LaunchNext launches: everything before it has ended and can be
+// read, also what the kernel before waited for itself.
+__device__ inline void WaitForKernelBefore() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// The next kernel may be set up once every CTA has come here or ended.
+__device__ inline void LetNextKernelStart() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+
+// `follows`: the last thing in the stream is a kernel, launched by the same operation.
+template <class... Parameters, class... Arguments>
+void LaunchNext(const char* what, bool follows, void (*kernel)(Parameters...), dim3 grid,
+                int threads, size_t shared_bytes, cudaStream_t stream,
+                const Arguments&... arguments) {
+  if (follows) {
+    // Code for older GPUs, which a newer one may have translated, does not wait.
+    cudaFuncAttributes code;
+    Check(cudaFuncGetAttributes(&code, kernel), what);
+    follows = code.ptxVersion >= 90;
+  }
+  cudaLaunchAttribute early = {};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  cudaLaunchConfig_t config = {};
+  config.gridDim = grid;
+  config.blockDim = static_cast<unsigned>(threads);
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &early;
+  config.numAttrs = follows ? 1 : 0;
+  Check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
+}
+
+#endif  // __CUDACC__
+
+}  // namespace suffice::cuda
