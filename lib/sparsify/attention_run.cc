@@ -48,10 +48,14 @@ AttentionResult RunAttention(Context& context, const AttentionInputs& in, const 
     } else {
       ApplyPlan(plan, context, &select, &settings);
     }
-    q_pooled = Pool(context, in.q, in.block.q, &result.seconds.pool);
-    k_pooled = Pool(context, in.k, in.block.k, &result.seconds.pool);
-    select.q_pooled = q_pooled;
-    select.k_pooled = k_pooled;
+    if (in.scores.empty()) {
+      q_pooled = Pool(context, in.q, in.block.q, &result.seconds.pool);
+      k_pooled = Pool(context, in.k, in.block.k, &result.seconds.pool);
+      select.q_pooled = q_pooled;
+      select.k_pooled = k_pooled;
+    } else {
+      select.scores = in.scores;
+    }
     select.scale = ScaleOf(in);
     select.n_q = n_q;
     select.n_k = n_k;
@@ -126,9 +130,13 @@ StepSeconds& StepSeconds::operator+=(const StepSeconds& other) {
 void ErrorSums::Add(const HostArray& found, const HostArray& wanted) {
   SUFFICE_CHECK(found.shape() == wanted.shape());
   const HostArray a = found.Cast(DType::kF32), b = wanted.Cast(DType::kF32);
-  for (size_t i = 0; i < a.values<float>().size(); ++i) {
-    const double reference = b.values<float>()[i];
-    const double difference = double{a.values<float>()[i]} - reference;
+  Add(a.values<float>(), b.values<float>());
+}
+
+void ErrorSums::Add(std::span<const float> found, std::span<const float> wanted) {
+  for (size_t i = 0; i < found.size(); ++i) {
+    const double reference = wanted[i];
+    const double difference = double{found[i]} - reference;
     d1 += std::fabs(difference);
     d2 += difference * difference;
     n1 += std::fabs(reference);

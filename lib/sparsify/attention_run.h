@@ -3,6 +3,7 @@
 // took.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "lib/policy/layer_plan.h"
@@ -15,6 +16,7 @@ struct AttentionInputs {
   BlockSize block;
   AttentionMask mask;
   float scale = 0;  // 0: 1 / sqrt(D)
+  View scores;      // (B, H, T_q, T_k) fp32: blocks are ranked by these; empty: by pooled q and k
 };
 
 struct StepSeconds {
@@ -46,6 +48,7 @@ std::vector<double> KeptMass(Context& context, const AttentionInputs& inputs, co
 struct ErrorSums {
   double d1 = 0, d2 = 0, n1 = 0, n2 = 0;  // sums of |a - b|, (a - b)^2, |b|, b^2
   void Add(const HostArray& found, const HostArray& wanted);
+  void Add(std::span<const float> found, std::span<const float> wanted);
   double l1() const;  // sum|a - b| / sum|b|
   double l2() const;  // |a - b| / |b|
 };

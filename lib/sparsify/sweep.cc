@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cmath>
 #include <optional>
 
 #include "lib/base/error.h"
 #include "lib/base/version.h"
 #include "lib/policy/token_order.h"
+#include "lib/sparsify/block_scores.h"
 #include "lib/sparsify/inputs.h"
 #include "lib/sparsify/sweep_mark.h"
-#include "lib/sparsify/sweep_table.h"
+#include "lib/sparsify/sweep_measure.h"
 #include "lib/sparsify/verbs.h"
+#include "lib/stats/inference.h"
 
 namespace suffice::sparsify {
 namespace {
@@ -58,11 +59,16 @@ HostArray Permute(const MappedArray& array, const std::vector<int32_t>& order) {
   return result;
 }
 
+HostArray Permuted(const TensorReader& reader, const std::string& object,
+                   const std::vector<int32_t>& order) {
+  const MappedArray array = MapFinite(reader, object);
+  return array.dtype() == DType::kF32 ? Permute<float>(array, order)
+                                      : Permute<BFloat16>(array, order);
+}
+
 Tensor Permuted(Context& context, const TensorReader& reader, const std::string& object,
                 const std::vector<int32_t>& order) {
-  const MappedArray array = MapFinite(reader, object);
-  return Tensor::FromHost(context, array.dtype() == DType::kF32 ? Permute<float>(array, order)
-                                                                : Permute<BFloat16>(array, order));
+  return Tensor::FromHost(context, Permuted(reader, object, order));
 }
 
 std::vector<std::string> LayerGroups(const TensorReader& reader) {
@@ -117,10 +123,6 @@ std::vector<int32_t> FromCaptured(const TensorReader& reader, const Grid& grid,
   return order;
 }
 
-struct Layer {
-  Tensor q, k, v;
-};
-
 SweepMark MarkOf(RunScope& scope, const ShardPart& part) {
   return {part,
           {{"producer", fmt::format("suffice {}", VersionFull())},
@@ -129,34 +131,30 @@ SweepMark MarkOf(RunScope& scope, const ShardPart& part) {
            {"qkv", scope.DigestOf(scope.Input("qkv"))}}};
 }
 
-// What each setting of a shard costs and keeps on one layer, against the same kernel with every
-// block kept.
-void Measure(Context& context, const Layer& layer, const BlockSize& block,
-             const std::vector<Setting>& settings, size_t order, SweepTable* table) {
-  const AttentionInputs inputs{layer.q, layer.k, layer.v, block, {}, 0};
-  const int64_t heads = layer.q.shape()[1];
-  const AttentionResult dense =
-      RunAttention(context, inputs, PlanLayer(DenseSetting(), 0, heads, 0));
-  const HostArray reference = dense.o.ToHost();
-  const HostArray lse_full = dense.lse.ToHost();
-  for (size_t s = 0; s < settings.size(); ++s) {
-    if (!table->Wants(order, s)) continue;
-    SweepRow& row = table->row(order, s);
-    const AttentionResult result =
-        RunAttention(context, inputs, PlanLayer(settings[s], 0, heads, 0));
-    ErrorSums error;
-    error.Add(result.o.ToHost(), reference);
-    const HostArray lse = result.lse.ToHost();
-    for (size_t i = 0; i < lse.values<float>().size(); ++i) {
-      row.mass.push_back(std::min(
-          1.0, std::exp(double{lse.values<float>()[i]} - double{lse_full.values<float>()[i]})));
+// Every setting under every ranking, over all block rows and then over each group of them.
+std::vector<SweepCase> Cases(const SweepConfig& config, const std::vector<Setting>& settings) {
+  std::vector<SweepCase> cases;
+  for (const std::string& scores : config.scores) {
+    for (const Setting& setting : settings) {
+      cases.push_back({setting, scores});
+      for (int64_t group = 1; config.row_groups > 1 && group <= config.row_groups; ++group)
+        cases.push_back({setting, scores, group, config.row_groups});
     }
-    row.l1.push_back(error.l1());
-    row.l2.push_back(error.l2());
-    row.pairs += result.pairs;
-    row.seconds += result.seconds.total();
-    row.dense_seconds += dense.seconds.attend;
   }
+  return cases;
+}
+
+// Of the pooled map of every block row: layer by layer.
+std::vector<std::vector<double>> Entropies(Context& context, const TensorReader& reader,
+                                           const std::vector<std::string>& groups,
+                                           const std::vector<int32_t>& order, BlockSize block) {
+  std::vector<std::vector<double>> layers;
+  for (const std::string& group : groups) {
+    const Tensor q = Permuted(context, reader, InGroup(group, "q"), order),
+                 k = Permuted(context, reader, InGroup(group, "k"), order);
+    layers.push_back(RowEntropies(MeanScores(context, {q, k, k, block, {}, 0, {}})));
+  }
+  return layers;
 }
 
 }  // namespace
@@ -165,6 +163,8 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
   const TensorReader reader(scope.Input("qkv"));
   const std::vector<std::string> groups = LayerGroups(reader);
   const std::vector<Setting> settings = Settings(config);
+  CheckScores(config.scores);
+  const std::vector<SweepCase> cases = Cases(config, settings);
   const BlockSize block{static_cast<int>(config.block_q), static_cast<int>(config.block_k)};
   double flops = 0;
   Grid grid = {1, 1, 1};
@@ -179,18 +179,20 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
   for (const std::string& order : config.orders) {
     TokenOrder(grid, order, tile);  // refuses an unknown order before anything runs
   }
-  const auto rows = static_cast<int64_t>(config.orders.size() * settings.size());
+  const auto rows = static_cast<int64_t>(config.orders.size() * cases.size());
   const ShardPart part = scope.TakePart(rows, "rows");
-  SweepTable table(config.orders, settings, part.begin, part.end);
-  // Those that this shard has a row of, and the last setting of such a row.
+  SweepTable table(config.orders, cases, part.begin, part.end);
+  // Those that this shard has a row of, and the last case of such a row.
   std::vector<std::pair<size_t, size_t>> orders;
   for (auto row = static_cast<size_t>(part.begin); row < static_cast<size_t>(part.end); ++row) {
-    const size_t order = row / settings.size(), setting = row % settings.size();
-    if (orders.empty() || orders.back().first != order) orders.emplace_back(order, setting);
-    orders.back().second = setting;
+    const size_t order = row / cases.size(), index = row % cases.size();
+    if (orders.empty() || orders.back().first != order) orders.emplace_back(order, index);
+    orders.back().second = index;
   }
-  const double passes =
-      1.5 * static_cast<double>(orders.size()) + 0.25 * static_cast<double>(part.items());
+  const bool grouped = config.row_groups > 1;
+  const double passes = 1.5 * static_cast<double>(orders.size()) +
+                        0.25 * static_cast<double>(part.items()) /
+                            (grouped ? 1.0 + static_cast<double>(config.row_groups) : 1.0);
   Plan plan{.what = fmt::format("sweep {} settings over {} orders and {} layers", settings.size(),
                                 orders.size(), groups.size()),
             .flops = flops * passes};
@@ -210,22 +212,42 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
   };
   const auto total = static_cast<int64_t>(orders.size() * groups.size());
   int64_t step = 0;
-  for (const auto& [o, last_setting] : orders) {
+  const bool needs_keys =
+      std::find(config.scores.begin(), config.scores.end(), "cumulant") != config.scores.end();
+  for (const auto& [o, last_case] : orders) {
     const std::vector<int32_t> order =
         FromCaptured(reader, grid, TokenOrder(grid, config.orders[o], tile));
-    for (const std::string& group : groups) {
+    // A group's bounds are those of all layers, so these are looked at before the first is
+    // measured.
+    std::vector<std::vector<double>> entropies;
+    std::vector<double> all_entropies;
+    if (grouped && step + std::ssize(groups) > done) {
+      scope.progress().Activity("entropies of block rows, " + config.orders[o]);
+      entropies = Entropies(context, reader, groups, order, block);
+      for (const auto& layer : entropies)
+        all_entropies.insert(all_entropies.end(), layer.begin(), layer.end());
+    }
+    for (size_t g = 0; g < groups.size(); ++g) {
       if (step++ < done) continue;
       if (to_file && scope.CheckpointDue()) scope.SaveCheckpoint(save);
-      const Layer layer{Permuted(context, reader, InGroup(group, "q"), order),
-                        Permuted(context, reader, InGroup(group, "k"), order),
-                        Permuted(context, reader, InGroup(group, "v"), order)};
-      Measure(context, layer, block, settings, o, &table);
+      HostArray k = Permuted(reader, InGroup(groups[g], "k"), order);
+      SweepLayer layer{Permuted(context, reader, InGroup(groups[g], "q"), order),
+                       Tensor::FromHost(context, k),
+                       Permuted(context, reader, InGroup(groups[g], "v"), order),
+                       needs_keys ? std::move(k) : HostArray(),
+                       {},
+                       {}};
+      if (grouped) {
+        layer.entropies = entropies[g];
+        layer.groups = GroupsOf(entropies[g], all_entropies, config.row_groups);
+      }
+      MeasureLayer(context, layer, block, cases, o, &table);
       done = step;
-      const SweepRow& last = table.row(o, last_setting);
+      const SweepRow& last = table.row(o, last_case);
       scope.progress().Step(
           step, total,
-          fmt::format("{} {}: {} at density {:.4f}, relative L1 {:.4g}", config.orders[o], group,
-                      last.setting.name, last.pairs.density(), last.l1.back()));
+          fmt::format("{} {}: {} at density {:.4f}, mean relative L1 {:.4g}", config.orders[o],
+                      groups[g], last.what.setting.name, last.pairs.density(), Mean(last.l1)));
     }
   }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The table that `sparsify sweep` fills: one row per token order and setting, over every layer of a
+// The table that `sparsify sweep` fills: one row per token order and case, over every layer of a
 // capture. It goes into a checkpoint after each layer and comes back from there.
 #pragma once
 
@@ -12,23 +12,38 @@
 
 namespace suffice::sparsify {
 
+// A setting, what it ranks blocks by (block_scores.h), and of which block rows the row speaks.
+struct SweepCase {
+  Setting setting;
+  std::string scores = "mean";
+  // 0: of all. Else of the n-th of `groups` groups, from the least entropy of the pooled map on.
+  int64_t group = 0, groups = 1;
+  bool SameRun(const SweepCase& other) const {
+    return scores == other.scores && setting == other.setting;
+  }
+};
+
 struct SweepRow {
   std::string order;
-  Setting setting;
+  SweepCase what;
   PairCount pairs;
-  std::vector<double> l1, l2;  // relative error of the output, per layer
+  std::vector<double> l1, l2;  // relative error of the output, per layer with such rows
   std::vector<double> mass;    // kept mass, per query
+  double entropy = 0;          // of the pooled map: a sum over ...
+  int64_t block_rows = 0;      // ... so many block rows; 0: not measured
   double seconds = 0, dense_seconds = 0;
+
+  double mean_entropy() const { return entropy / static_cast<double>(block_rows); }
 };
 
 class SweepTable {
  public:
   // Rows outside of [begin, end) are not wanted: they are neither kept nor written.
-  SweepTable(const std::vector<std::string>& orders, const std::vector<Setting>& settings,
+  SweepTable(const std::vector<std::string>& orders, const std::vector<SweepCase>& cases,
              int64_t begin, int64_t end);
 
-  bool Wants(size_t order, size_t setting) const;
-  SweepRow& row(size_t order, size_t setting);  // a wanted one
+  bool Wants(size_t order, size_t index) const;  // order and case
+  SweepRow& row(size_t order, size_t index);     // a wanted one
 
   static std::string Header();  // of the TSV, one line
 
@@ -41,7 +56,7 @@ class SweepTable {
 
  private:
   std::vector<SweepRow> rows_;  // the wanted ones
-  size_t settings_;
+  size_t cases_;
   size_t begin_;
 };
 

@@ -40,6 +40,9 @@ void Visit(Fields& f, SweepConfig& c) {
   f("hybrid_p", c.hybrid_p, "fractions of mass, for hybrid").Range(0, 1);
   f("orders", c.orders, "token orders: raster, tiles, hilbert");
   f("tile", c.tile, "frames, rows and columns of a tile, in tokens").Range(1, 1024);
+  f("scores", c.scores, "what blocks are ranked by: mean, cumulant, oracle");
+  f("row_groups", c.row_groups, "also by so many groups of block rows, by entropy; 1: none")
+      .Range(1, 64);
   f("block_q", c.block_q, "query tokens in a block").Range(64, 128);
   f("block_k", c.block_k, "key tokens in a block").Range(64, 128);
 }
@@ -101,6 +104,8 @@ VerbInfo SweepInfo() {
                     {"output", "-o,--output", kOutput, false, false, "table as TSV; - is stdout"}};
   info.examples = {
       {"sparsify sweep qkv.h5 -o sweep.tsv", "every rule on every captured layer"},
+      {"sparsify sweep qkv.h5 --set row_groups=4 --set scores=[mean,oracle] -o rows.tsv",
+       "also by entropy of the block rows, and blocks ranked by their true mass"},
       {"sparsify sweep qkv.h5 --shard 0/2 -o sweep-0.tsv", "the first half of the rows"}};
   info.uses_backend = true;
   info.resumable = true;

@@ -45,6 +45,8 @@ struct SweepConfig {
   std::vector<Ppm> hybrid_p = {{200'000}};
   std::vector<std::string> orders = {"raster", "tiles"};
   std::vector<int64_t> tile = {4, 4, 4};
+  std::vector<std::string> scores = {"mean"};  // lib/sparsify/block_scores.h
+  int64_t row_groups = 1;
   int64_t block_q = 128, block_k = 64;
 };
 void Visit(Fields& f, SweepConfig& c);

@@ -177,6 +177,6 @@ until_done() {
   sweep() { sparsify sweep qkv.h5 --set tile=[2,4,4] --threads 1 -o "$1" "${@:2}" -q; }
   sweep whole.tsv >/dev/null
   until_done sweep part.tsv
-  [ "$(cut -f 1-10 part.tsv)" = "$(cut -f 1-10 whole.tsv)" ] # without the seconds
+  [ "$(cut -f 1-13 part.tsv)" = "$(cut -f 1-13 whole.tsv)" ] # without the seconds
   [ "$(wc -l <part.tsv)" -gt 10 ]
 }

@@ -66,8 +66,8 @@ assert "shard" not in file["attributes"]["/"], file["attributes"]["/"]'
   for i in 0 1 2; do sweep --shard $i/3 -o part-$i.tsv >/dev/null; done
   [[ $(head -n 1 part-1.tsv) == "# shard {"*'"shard":[1,3]'* ]]
   run -0 sparsify merge part-1.tsv part-2.tsv part-0.tsv -o merged.tsv
-  [ "$(cut -f 1-10 merged.tsv)" = "$(cut -f 1-10 whole.tsv)" ]
-  [ "$(cut -f 1-10 <(sparsify merge part-{0,1,2}.tsv -o - -q))" = "$(cut -f 1-10 whole.tsv)" ]
+  [ "$(cut -f 1-13 merged.tsv)" = "$(cut -f 1-13 whole.tsv)" ]
+  [ "$(cut -f 1-13 <(sparsify merge part-{0,1,2}.tsv -o - -q))" = "$(cut -f 1-13 whole.tsv)" ]
   [ "$(wc -l <merged.tsv)" -eq 11 ]
 
   fails 3 "^sparsify merge: shard 1 of 3: is missing" sparsify merge part-0.tsv part-2.tsv -o x.tsv
@@ -242,7 +242,7 @@ with h5py.File('spoilt.h5', 'r+') as file:
   draws=20 goes_on capture c.h5
   [ "$(digest c.h5)" = "$(digest whole-c.h5)" ]
   goes_on sweep s.tsv
-  [ "$(cut -f 1-10 s.tsv)" = "$(cut -f 1-10 whole-s.tsv)" ]
+  [ "$(cut -f 1-13 s.tsv)" = "$(cut -f 1-13 whole-s.tsv)" ]
 }
 
 @test "a merge is recorded in the ledger" {
