@@ -124,27 +124,36 @@ class Work:
         return cell([function(seed) for seed in self.seeds])
 
 
+def rule_rows(w, seed, rule):
+    name = "coarse-hybrid-dense-" if rule == "hybrid" else "coarse-dense-"
+    return [r for r in w.sweep(name + seed) if r["rule"] == rule]
+
+
+def at_density(w, seed, rule, group, column, by):
+    """`column` of a group of rows where the group `by` has the density that top-k has in it: by the
+    group itself, each with a p of its own, or by all rows, one p for every group."""
+    rows = rule_rows(w, seed, rule)
+    densities = {r["p"]: r["density"] for r in rows if r["rows"] == by}
+    target = next(r["density"] for r in rule_rows(w, seed, "topk") if r["rows"] == by)
+    return at([(densities[r["p"]], r[column]) for r in rows if r["rows"] == group], target)
+
+
 def table1_model(w):
-    rows = []
-    for group in ("1/4", "2/4", "3/4", "4/4", "all"):
-        def of(seed, rule, column, group=group):
-            points = w.sweep(("coarse-hybrid-dense-" if rule == "hybrid" else "coarse-dense-") + seed)
-            points = [r for r in points if r["rows"] == group]
-            target = [r for r in w.sweep("coarse-dense-" + seed)
-                      if r["rule"] == "topk" and r["rows"] == group][0]
-            if column == "entropy" or rule == "topk":
-                return target[column]
-            return at([(r["density"], r[column]) for r in points if r["rule"] == rule],
-                      target["density"])
-        cells = {"entropy": w.over_seeds(lambda s: of(s, "topk", "entropy")),
-                 "density": w.over_seeds(lambda s: of(s, "topk", "density"))}
-        for rule in RULES:
-            cells[f"L1 {rule}"] = w.over_seeds(lambda s, rule=rule: of(s, rule, "rel_l1"))
-            cells[f"mass {rule}"] = w.over_seeds(lambda s, rule=rule: of(s, rule, "mass_mean"))
-        cells["L1 hybrid - topk"] = difference(cells["L1 hybrid"], cells["L1 topk"])
-        cells["L1 hybrid - topp"] = difference(cells["L1 hybrid"], cells["L1 topp"])
-        rows.append({"name": f"rows {group}", "cells": cells})
-    return {"rows": rows, "differences_to": None}
+    def part(one_setting):
+        rows = []
+        for group in ("1/4", "2/4", "3/4", "4/4", "all"):
+            cells = {"entropy": w.over_seeds(lambda s, group=group: next(
+                r["entropy"] for r in rule_rows(w, s, "topk") if r["rows"] == group))}
+            for column, key in (("density", "density"), ("L1", "rel_l1"), ("mass", "mass_mean")):
+                for rule in RULES:
+                    cells[f"{column} {rule}"] = w.over_seeds(
+                        lambda s, rule=rule, key=key, group=group: at_density(
+                            w, s, rule, group, key, "all" if one_setting else group))
+            for other in ("topk", "topp"):
+                cells[f"L1 hybrid - {other}"] = difference(cells["L1 hybrid"], cells[f"L1 {other}"])
+            rows.append({"name": f"rows {group}", "cells": cells})
+        return {"rows": rows, "differences_to": None}
+    return part(False) | {"second": part(True)}
 
 
 def trained_row(w, name, seed):

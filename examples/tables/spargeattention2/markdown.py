@@ -19,9 +19,11 @@ PAPER = {
 | near-uniform row | 0.4150 | 0.3726 | 0.3707 |
 | skewed row | 0.1664 | 0.2160 | 0.1671 |
 """, "quarters of all block rows by the entropy of their pooled map (1/4 the most skewed, entropy "
-         "over that of a uniform row) instead of two hand-picked maps; every rule at the density "
-         "that top-k has in that quarter, interpolated between the settings of a sweep. Seeds are "
-         "draws of the captured clips; the model is one."),
+         "over that of a uniform row) instead of two hand-picked maps. Above, every rule has in that "
+         "quarter the density that top-k has, each quarter a p of its own, as if it were alone; "
+         "below, one p serves all rows, so that the density is equal over all of them. Both are "
+         "interpolated between the settings of a sweep. Seeds are draws of the captured clips; the "
+         "model is one."),
     "2": ("Table 2 and Fig. 3: does attention concentrate under sparse training?", """
 | paper (one map) | before | after |
 | --- | ---: | ---: |
