@@ -53,8 +53,8 @@ struct Backend {
   void (*free_pinned)(Context&, void*);
   void (*synchronize)(Context&);
 
-  // For profiles: a mark at the end of what the stream has to do, in `again` if that is one; and the
-  // device's seconds between two, for which the host waits. Null: the host's clock serves.
+  // For profiles: a mark at the end of what the stream has to do, in `again` if that is one; and
+  // the device's seconds between two, for which the host waits. Null: the host's clock serves.
   void* (*mark)(Context&, void* again);
   double (*seconds_between)(Context&, void* from, void* to);
   void (*free_mark)(Context&, void* mark);

@@ -21,9 +21,9 @@ namespace {
 // FLOP/s of a product of the size that models are made of, the best of a few runs: what predictions
 // are based on. A GPU's is one of bf16, and large enough to fill it.
 double MeasureRate(Context& context) {
-  const bool host = context.backend().device_kind == DeviceKind::kHost;
-  const int64_t size = host ? 768 : 4096;
-  const DType dtype = host ? DType::kF32 : DType::kBF16;
+  const bool gpu = context.backend().device_kind == DeviceKind::kCuda;
+  const int64_t size = gpu ? 4096 : 768;
+  const DType dtype = gpu ? DType::kBF16 : DType::kF32;
   const Tensor a = Tensor::Zeros(context, dtype, {size, size});
   const Tensor b = Tensor::Zeros(context, dtype, {size, size});
   const Tensor out(context, dtype, {size, size});

@@ -131,7 +131,7 @@ PYTHON
   generate import left --clip-frames 4 --width 16 --height 16 -o left.h5 -q >/dev/null
   fails 2 "left.h5: 1 classes, at least two are wanted" \
     distill classify -c classifier.yaml --data left.h5 -o x.h5
-  fails 3 "a.h5: encoding-type samples, wanted dataset" \
+  fails 2 "a.h5: no held-out range holds 4 frames" \
     distill classify -c classifier.yaml --data a.h5 -o x.h5
   [ ! -e x.h5 ] && [ ! -e x.json ]
 }
