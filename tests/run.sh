@@ -6,7 +6,8 @@
 #   fast   build and test (the default; at most 10 minutes on 2 cores once the packages are there)
 #   ci     also: the tests under AddressSanitizer and UndefinedBehaviorSanitizer, the threaded ones
 #          under ThreadSanitizer, the quickstart, a Slurm job array (at most 60 minutes on 2 cores)
-#   full   also: the release and the static build, requeueing by Slurm, and every other example
+#   full   also: the release and the static build, long command-line tests under the sanitizers,
+#          requeueing by Slurm, and every other example
 #
 # Missing Debian packages are installed when run by root, and named otherwise. JOBS sets the number
 # of parallel jobs. Ends with ctest's summary and exit status 0, or with the stage that failed.
@@ -97,7 +98,9 @@ if [ "$level" != fast ]; then
   stage "configure asan+ubsan" configure asan
   stage "build asan+ubsan" build asan
   # The house's own checks read sources, manuals and an installation: once is enough.
-  stage "tests asan+ubsan" ctest --preset asan --parallel "$jobs" --label-exclude house
+  once=house
+  [ "$level" = full ] || once='house|long'
+  stage "tests asan+ubsan" ctest --preset asan --parallel "$jobs" --label-exclude "$once"
   stage "configure tsan" configure tsan
   stage "build tsan" build tsan --target threaded_tests
   stage "tests tsan" without_aslr ctest --preset tsan --parallel "$jobs" --label-regex threaded
