@@ -115,8 +115,8 @@ Report Classify(const ClassifyConfig& config, RunScope& scope) {
   loop.steps = train.steps;
   loop.batch = train.batch;
   loop.micro_batch = train.micro_batch;
-  loop.stop_factor =
-      0;  // once clips are learnt their loss is near zero, and any other many times that
+  // Once clips are learnt their loss is near zero, and any other is many times that.
+  loop.stop_factor = 0;
   loop.flips = train.flips;
   loop.optimizer = train.optimizer;
   CheckTrainConfig(loop);

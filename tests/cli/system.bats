@@ -144,3 +144,10 @@ no_temporaries() { [ -z "$(find "$1" -name '.*.tmp.*')" ]; }
     sparsify model -c policy.yaml --print-config | head -1; echo "${PIPESTATUS[0]}"'
   [ "${lines[1]}" = 141 ]
 }
+
+@test "a profile names each operation and what they are together" {
+  fixture capture q.h5
+  sparsify mask q.h5 --at /layers/0 -o profiled.h5 --profile 2>err
+  grep -q "profile: select .* calls" err
+  grep -q "profile: operations together" err
+}
