@@ -47,6 +47,13 @@ struct PoolParams {
   int block = 128;
 };
 
+// The number of keys that query t may see: keys [0, VisibleKeys).
+constexpr int64_t VisibleKeys(int64_t t, int64_t n_q, int64_t n_k, AttentionMask mask) {
+  if (!mask.causal) return n_k;
+  const int64_t keys = t + n_k - n_q + 1;
+  return keys < 0 ? 0 : keys < n_k ? keys : n_k;
+}
+
 enum class SelectRule : uint8_t {
   kHybrid,  // the longer of the two prefixes
   kTopK,
@@ -134,6 +141,33 @@ struct FullLseParams {
   View row_ids;   // (R) i64 query positions; optional
   View lse_full;  // (B, H, R or N_q) fp32, out
   float scale = 0.0f;
+  AttentionMask mask;
+};
+
+// Pairs of a query and a key that a kept block of these holds: partial blocks and the causal edge
+// counted as what they are.
+constexpr int64_t PairsOf(int64_t q_block, int64_t k_block, int64_t n_q, int64_t n_k,
+                          BlockSize block, AttentionMask mask) {
+  const int64_t q_begin = q_block * block.q, k_begin = k_block * block.k;
+  const int64_t q_end = q_begin + block.q < n_q ? q_begin + block.q : n_q;
+  const int64_t k_end = k_begin + block.k < n_k ? k_begin + block.k : n_k;
+  if (!mask.causal) return (q_end - q_begin) * (k_end - k_begin);
+  int64_t pairs = 0;
+  for (int64_t t = q_begin; t < q_end; ++t) {
+    const int64_t seen = VisibleKeys(t, n_q, n_k, mask);
+    if (seen > k_begin) pairs += (seen < k_end ? seen : k_end) - k_begin;
+  }
+  return pairs;
+}
+
+// How many pairs of tokens the kept blocks of all heads hold: a density's numerator.
+struct CountPairsParams {
+  BlockLists rows;          // (B * H * T_q + 1) offsets
+  View total;               // (1) i64, out
+  bool accumulate = false;  // add to what is in total
+  int64_t n_q = 0;
+  int64_t n_k = 0;
+  BlockSize block;
   AttentionMask mask;
 };
 

@@ -217,4 +217,20 @@ std::optional<std::string> Validate(const Context& context, const FullLseParams&
   return check.reason();
 }
 
+std::optional<std::string> Validate(const Context& context, const CountPairsParams& p) {
+  Checker check(context);
+  check.Want(p.n_q > 0 && p.n_k > 0, "n_q, n_k: {} and {}, wanted above 0", p.n_q, p.n_k);
+  check.Want(p.block.q > 0 && p.block.k > 0, "block: {}x{}, wanted above 0", p.block.q, p.block.k);
+  check.Want(p.rows.ptr.shape.rank == 1 && p.rows.ids.shape.rank == 1,
+             "rows: wanted two lists of 1 dimension");
+  if (check.reason()) return check.reason();
+  check.Is("rows.ptr", p.rows.ptr, DType::kI64, {p.rows.ptr.dim(0)});
+  check.Is("rows.ids", p.rows.ids, DType::kU16, {p.rows.ids.dim(0)});
+  check.Want((p.rows.ptr.dim(0) - 1) % BlockCount(p.n_q, p.block.q) == 0,
+             "rows.ptr: {} offsets are not those of whole sequences of {} blocks",
+             p.rows.ptr.dim(0), BlockCount(p.n_q, p.block.q));
+  check.Is("total", p.total, DType::kI64, {1});
+  return check.reason();
+}
+
 }  // namespace suffice

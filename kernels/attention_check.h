@@ -20,5 +20,6 @@ std::optional<std::string> Validate(const Context& context, const SelectParams& 
 std::optional<std::string> Validate(const Context& context, const AttendParams& params);
 std::optional<std::string> Validate(const Context& context, const AttendBackwardParams& params);
 std::optional<std::string> Validate(const Context& context, const FullLseParams& params);
+std::optional<std::string> Validate(const Context& context, const CountPairsParams& params);
 
 }  // namespace suffice

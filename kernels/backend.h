@@ -59,11 +59,21 @@ struct Backend {
   double (*seconds_between)(Context&, void* from, void* to);
   void (*free_mark)(Context&, void* mark);
 
+  // Recordings: from begin to end what is queued is written down instead of done, memory taken and
+  // given back included; `end` gives it as one piece that `replay` queues, again and again, at the
+  // same addresses. Nothing in it may wait, or copy from or to a host. Null: none. `end` throws if
+  // what was queued could not be recorded. Out of memory: `replay` throws OutOfMemory.
+  void (*begin_recording)(Context&);
+  void* (*end_recording)(Context&);
+  void (*replay)(Context&, void* recording);
+  void (*free_recording)(Context&, void* recording);
+
   Operation<PoolParams> pool;
   Operation<SelectParams> select;
   Operation<AttendParams> attend;
   Operation<AttendBackwardParams> attend_backward;
   Operation<FullLseParams> full_lse;
+  Operation<CountPairsParams> count_pairs;
   Operation<LinearParams> linear;
   Operation<ActivationBackwardParams> activation_backward;
   Operation<GateBackwardParams> gate_backward;
@@ -124,6 +134,8 @@ class Context {
   bool Supports(const Params& params) const;
 
   void* Workspace(size_t bytes);
+  // Where it is: changes only when an operation needs more of it than any before.
+  const void* workspace() const { return workspace_; }
 
   // From now on every operation is timed.
   void StartProfile();
@@ -160,6 +172,7 @@ SUFFICE_OPERATION(SelectParams, select);
 SUFFICE_OPERATION(AttendParams, attend);
 SUFFICE_OPERATION(AttendBackwardParams, attend_backward);
 SUFFICE_OPERATION(FullLseParams, full_lse);
+SUFFICE_OPERATION(CountPairsParams, count_pairs);
 SUFFICE_OPERATION(LinearParams, linear);
 SUFFICE_OPERATION(ActivationBackwardParams, activation_backward);
 SUFFICE_OPERATION(GateBackwardParams, gate_backward);

@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "kernels/attention_check.h"
+
 namespace suffice {
 namespace {
 
@@ -37,6 +39,20 @@ void Copy(Context&, void* to, DeviceKind, const void* from, DeviceKind, size_t b
 
 void Synchronize(Context&) {}
 
+void CountPairs(Context&, const CountPairsParams& p, void*) {
+  const int64_t t_q = BlockCount(p.n_q, p.block.q);
+  const auto* const ptr = p.rows.ptr.ptr<int64_t>();
+  const auto* const ids = p.rows.ids.ptr<uint16_t>();
+  int64_t kept = 0;
+  for (int64_t row = 0; row + 1 < p.rows.ptr.dim(0); ++row) {
+    for (int64_t entry = ptr[row]; entry < ptr[row + 1]; ++entry) {
+      kept += PairsOf(row % t_q, ids[entry], p.n_q, p.n_k, p.block, p.mask);
+    }
+  }
+  auto& total = *p.total.ptr<int64_t>();
+  total = (p.accumulate ? total : 0) + kept;
+}
+
 }  // namespace
 
 Backend HostBackend(const char* name) {
@@ -51,6 +67,8 @@ Backend HostBackend(const char* name) {
   backend.alloc_pinned = &Allocate;
   backend.free_pinned = &Free;
   backend.synchronize = &Synchronize;
+  backend.count_pairs = {
+      &Validate, [](const Context&, const CountPairsParams&) { return size_t{0}; }, &CountPairs};
   return backend;
 }
 

@@ -184,10 +184,12 @@ struct AdamWParams {
   View compute;          // bf16 or fp32 copy, out; optional
   View ema;              // fp32, ema = decay * ema + (1 - decay) * master; optional
   View grad_square_sum;  // (1) fp32, over all parameters
-  float lr = 0, beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
+  // (4) fp32, what changes from step to step: the rate lr; the decay of ema; and the corrections of
+  // bias, 1 - beta1^s and 1 - beta2^s at step s from 1. On the device, so that a recorded step
+  // needs no other parameters the next time.
+  View schedule;
+  float beta1 = 0.9f, beta2 = 0.999f, eps = 1e-8f, weight_decay = 0;
   float clip_norm = 0;  // 0: none
-  float ema_decay = 0;
-  int64_t step = 1;  // from 1: bias correction
 };
 
 }  // namespace suffice

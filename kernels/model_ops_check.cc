@@ -393,7 +393,8 @@ Reason Check(const AdamWParams& p) {
   c.Given("grad_square_sum", p.grad_square_sum);
   c.ShapeIs("grad_square_sum", p.grad_square_sum, {1});
   c.Type("grad_square_sum", p.grad_square_sum, DType::kF32);
-  c.Require(p.step >= 1, "step: counts from 1");
+  c.Given("schedule", p.schedule).Type("schedule", p.schedule, DType::kF32);
+  c.ShapeIs("schedule", p.schedule, {4});
   return c.reason();
 }
 

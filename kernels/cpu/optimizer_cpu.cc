@@ -12,17 +12,14 @@ void AdamW(Context& context, const AdamWParams& p, void*) {
   if (!std::isfinite(norm)) return;
   float clip = 1.0f;
   if (p.clip_norm > 0 && norm > p.clip_norm) clip = p.clip_norm / norm;
-  const auto correction = [&](float beta) {
-    return static_cast<float>(1.0 - std::pow(double{beta}, static_cast<double>(p.step)));
-  };
-  const float correction1 = correction(p.beta1), correction2 = correction(p.beta2);
+  const auto* const schedule = p.schedule.ptr<float>();
   ForPieces(context, p.master.shape.elements(), [&](int64_t begin, int64_t end) {
     const auto at = [&](const View& v) {
       return v.empty() ? nullptr : static_cast<float*>(v.data) + begin;
     };
     kernels.adamw({end - begin, at(p.master), at(p.m), at(p.v), at(p.ema), at(p.grad),
-                   p.compute.empty() ? Floats{} : FloatsOf(p.compute) + begin, clip, p.lr, p.beta1,
-                   p.beta2, p.eps, p.weight_decay, p.ema_decay, correction1, correction2});
+                   p.compute.empty() ? Floats{} : FloatsOf(p.compute) + begin, clip, schedule[0],
+                   p.beta1, p.beta2, p.eps, p.weight_decay, schedule[1], schedule[2], schedule[3]});
   });
 }
 

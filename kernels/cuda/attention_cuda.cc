@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernels/attention_check.h"
+#include "kernels/cuda/count_pairs.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/hopper/attend_hopper.h"
 #include "kernels/cuda/select/select_cuda.h"
@@ -76,6 +77,11 @@ void AddAttentionCuda(Backend& table) {
   table.attend_backward = cuda::Dispatched<AttendBackwardParams>();
   cuda::AddSelect(table);
   table.full_lse = cuda::Dispatched<FullLseParams>();
+  table.count_pairs = {&Validate,
+                       [](const Context&, const CountPairsParams&) -> size_t { return 0; },
+                       [](Context& context, const CountPairsParams& params, void*) {
+                         cuda::LaunchCountPairs(params, cuda::StreamOf(context));
+                       }};
 }
 
 }  // namespace suffice

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "kernels/cuda/attention_cuda.h"
+#include "kernels/cuda/capture.h"
 #include "kernels/cuda/device.h"
 #include "kernels/cuda/model/model_table.h"
 
@@ -74,12 +75,14 @@ void* Open(const ContextOptions& options) {
   uint64_t keep = UINT64_MAX;
   Check(cudaMemPoolSetAttribute(pool, cudaMemPoolAttrReleaseThreshold, &keep), "memory pool");
   Check(cudaStreamCreateWithFlags(&state->stream, cudaStreamNonBlocking), "stream");
+  state->staging = std::make_unique<Staging>();
   return state.release();
 }
 
 void Close(void* state) {
   const std::unique_ptr<DeviceState> owned(static_cast<DeviceState*>(state));
   cudaStreamSynchronize(owned->stream);  // at the end of a context nobody is left to tell
+  owned->staging.reset();
   cudaStreamDestroy(owned->stream);
 }
 
@@ -100,12 +103,22 @@ void Free(Context& context, void* memory) {
   cudaFreeAsync(memory, StreamOf(context));  // a fault shows in the next operation
 }
 
-// From pageable memory CUDA returns once the bytes are staged, to it once they have arrived; pinned
-// memory is not waited for, so we do.
+bool Pinned(const void* host) {
+  cudaPointerAttributes attributes{};
+  Check(cudaPointerGetAttributes(&attributes, host), "copy");
+  return attributes.type == cudaMemoryTypeHost;
+}
+
+// Uploads from plain memory are staged and not waited for. Everything else that a host takes part
+// in is: a recording of the stream could not have it.
 void Copy(Context& context, void* to, DeviceKind to_kind, const void* from, DeviceKind from_kind,
           size_t bytes) {
-  Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, StreamOf(context)), "copy");
   const bool both = to_kind == DeviceKind::kCuda && from_kind == DeviceKind::kCuda;
+  if (!both) SUFFICE_CHECK(!IsCapturing(context));
+  if (from_kind != DeviceKind::kCuda && !Pinned(from)) {
+    return StateOf(context).staging->Upload(to, from, bytes, StreamOf(context));
+  }
+  Check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, StreamOf(context)), "copy");
   if (!both) Check(cudaStreamSynchronize(StreamOf(context)), "copy");
 }
 
@@ -173,6 +186,7 @@ const Backend& CudaBackend() {
     table.mark = &cuda::Mark;
     table.seconds_between = &cuda::SecondsBetween;
     table.free_mark = &cuda::FreeMark;
+    cuda::AddCapture(table);
     AddAttentionCuda(table);
     cuda::AddModelTable(table);
     return table;

@@ -6,6 +6,7 @@
 
 #include "kernels/backend.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/staging.h"
 
 namespace suffice::cuda {
 
@@ -25,10 +26,14 @@ struct DeviceState {
   size_t l2_bytes = 0;
   Path path = Path::kPortable;
   mutable std::shared_ptr<Matmuls> matmuls;  // made for the first product
+  std::unique_ptr<Staging> staging;          // of uploads
 };
 
 inline const DeviceState& StateOf(const Context& context) {
   return *static_cast<const DeviceState*>(context.state());
+}
+inline DeviceState& StateOf(Context& context) {
+  return *static_cast<DeviceState*>(context.state());
 }
 inline cudaStream_t StreamOf(const Context& context) { return StateOf(context).stream; }
 

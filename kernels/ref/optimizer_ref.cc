@@ -13,9 +13,9 @@ void AdamW(Context&, const AdamWParams& p, void*) {
   const Flat master(p.master), m(p.m), v(p.v), grad(p.grad), compute(p.compute), ema(p.ema);
   double clip = 1.0;
   if (p.clip_norm > 0 && norm > double{p.clip_norm}) clip = double{p.clip_norm} / norm;
-  const double beta1 = double{p.beta1}, beta2 = double{p.beta2}, lr = double{p.lr};
-  const double correction1 = 1.0 - std::pow(beta1, static_cast<double>(p.step));
-  const double correction2 = 1.0 - std::pow(beta2, static_cast<double>(p.step));
+  const double beta1 = double{p.beta1}, beta2 = double{p.beta2}, lr = Get(p.schedule, {0});
+  const double ema_decay = Get(p.schedule, {1});
+  const double correction1 = Get(p.schedule, {2}), correction2 = Get(p.schedule, {3});
   for (int64_t i = 0; i < p.master.shape.elements(); ++i) {
     const double g = clip * grad.Get(i);
     const double m1 = beta1 * m.Get(i) + (1.0 - beta1) * g;
@@ -27,7 +27,7 @@ void AdamW(Context&, const AdamWParams& p, void*) {
     master.Set(i, w);
     if (!p.compute.empty()) compute.Set(i, w);
     if (!p.ema.empty()) {
-      ema.Set(i, double{p.ema_decay} * ema.Get(i) + (1.0 - double{p.ema_decay}) * w);
+      ema.Set(i, ema_decay * ema.Get(i) + (1.0 - ema_decay) * w);
     }
   }
 }

@@ -14,6 +14,7 @@
 #include "lib/io/text_file.h"
 #include "lib/model/held_out.h"
 #include "lib/model/rectified_flow.h"
+#include "lib/model/steady_velocity.h"
 
 namespace suffice::generate {
 namespace {
@@ -123,11 +124,6 @@ Shape WithBatch(const Shape& clip, int64_t batch) {
   return shape;
 }
 
-Tensor Labels(Context& context, const std::vector<int32_t>& labels) {
-  return Tensor::FromHost(context,
-                          HostArray::From<int32_t>({static_cast<int64_t>(labels.size())}, labels));
-}
-
 class Sampling {
  public:
   Sampling(RunScope& scope, const SampleConfig& config, const Choice& choice)
@@ -225,14 +221,18 @@ class Sampling {
     return classes_[static_cast<size_t>(part_.begin + sample) % classes_.size()];
   }
 
-  // The velocity of a batch under labels, or the null label.
-  VelocityFunction Velocity(const std::vector<int32_t>& labels) {
-    Context& context = scope_.context();
-    const Tensor on_device = labels.empty() ? Tensor() : Labels(context, labels);
-    return [this, &context, on_device](const Tensor& x, double t) {
-      const std::vector<double> times(static_cast<size_t>(x.shape()[0]), t);
-      const Conditioning condition{TimesTensor(context, times), on_device, {}};
-      return VelocityUnder(*model_, x, condition, t, choice_.setting, choice_.block(), &pairs_);
+  // The velocity of a batch under labels, or the null label. Batches of one size share `kept`.
+  VelocityFunction Velocity(const Shape& shape, const std::vector<int32_t>& labels,
+                            std::unique_ptr<SteadyVelocity>& kept) {
+    if (kept == nullptr || !(kept->shape() == shape)) {
+      kept.reset();  // its memory first
+      kept = std::make_unique<SteadyVelocity>(*model_, choice_.setting, choice_.block(), shape);
+    }
+    if (!labels.empty()) kept->SetLabels(labels);
+    return [this, &velocity = *kept](const Tensor& x, double t) {
+      Tensor u = velocity(x, t);
+      pairs_ += velocity.TakePairs();
+      return u;
     };
   }
 
@@ -245,7 +245,10 @@ class Sampling {
       null_labels.push_back(static_cast<int32_t>(choice_.info.architecture.classes));
     }
     const VelocityFunction velocity =
-        Guided(Velocity(labels), Velocity(null_labels), config_.guidance);
+        config_.guidance == 1
+            ? Velocity(shape, labels, conditional_)
+            : Guided(Velocity(shape, labels, conditional_),
+                     Velocity(shape, null_labels, unconditional_), config_.guidance);
     // Sample i has the same noise in any batch and any shard.
     const auto offset = static_cast<uint64_t>((part_.begin + first_) * clip_.elements());
     const Tensor start = step_ > 0 ? Tensor::FromHost(context, state_)
@@ -310,6 +313,7 @@ class Sampling {
   const ShardPart part_;  // of the samples asked for; never cuts a batch
   int64_t count_;         // in it, and from here on samples are numbered within it
   VideoDit::Flops forward_{};
+  std::unique_ptr<SteadyVelocity> conditional_, unconditional_;
   HostArray video_, trajectory_;  // (count, C, F, Y, X); (count, steps + 1, C, F, Y, X) or empty
   int64_t first_ = 0;             // sample of the batch under way
   int64_t step_ = 0;              // steps done in it

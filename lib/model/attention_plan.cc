@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/model/attention_plan.h"
 
+#include <algorithm>
+
 #include "lib/policy/layer_plan.h"
 
 namespace suffice {
@@ -22,6 +24,11 @@ AttentionPlan PlanAt(const Setting& setting, BlockSize block, int64_t layers, in
     plan.layers.push_back(s);
   }
   return plan;
+}
+
+bool Replayable(const AttentionPlan& plan) {
+  return std::all_of(plan.layers.begin(), plan.layers.end(),
+                     [](const AttentionSettings& layer) { return layer.heads.empty(); });
 }
 
 bool SamePlan(const Setting& setting, int64_t layers, int64_t heads, const std::vector<double>& t) {

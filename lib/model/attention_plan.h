@@ -11,7 +11,12 @@ namespace suffice {
 
 struct AttentionPlan {
   std::vector<AttentionSettings> layers;  // one for each layer, or none: dense everywhere
+  bool operator==(const AttentionPlan&) const = default;
 };
+
+// Whether a pass under the plan may be recorded: heads with settings of their own have them copied
+// from the host each time.
+bool Replayable(const AttentionPlan& plan);
 
 // The plan of a setting at time t of the flow.
 AttentionPlan PlanAt(const Setting& setting, BlockSize block, int64_t layers, int64_t heads,

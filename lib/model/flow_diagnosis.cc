@@ -26,7 +26,8 @@ bool Finite(const Tensor& tensor) {
 void FlowTrainer::Rerun(const ClipBatch& sample, uint64_t number,
                         const ForwardOptions& options) const {
   const Problem p = Pose(sample, Times(number, 1), number);
-  options.inspector(teacher_ != nullptr ? "the teacher's velocity" : "the target", p.target);
+  options.inspector(teacher_ != nullptr ? "the teacher's velocity" : "the target",
+                    Target(p, number));
   ForwardOptions with_plan = options;
   with_plan.plan = &p.plan;
   Tape tape(model_->context(), Tape::Mode::kInfer);

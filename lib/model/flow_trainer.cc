@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/model/flow_trainer.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "lib/base/philox.h"
 
 namespace suffice {
+namespace {
+
+constexpr size_t kMostPasses = 8;  // forms of a problem: plans at several times, a last micro-batch
+
+}  // namespace
 
 FlowTrainer::FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint64_t seed,
                          Teacher* teacher, const Setting* setting, BlockSize block)
@@ -14,8 +20,35 @@ FlowTrainer::FlowTrainer(VideoDit& model, const FlowTrainingConfig& config, uint
       config_(config),
       seed_(seed),
       block_(block),
-      optimizer_(model.parameters(), config.optimizer) {
+      optimizer_(model.parameters(), config.optimizer),
+      loss_sum_(model.context(), DType::kF32, {1, 1}),
+      clear_(model.context()) {
   if (setting != nullptr && !setting->dense()) setting_ = *setting;
+}
+
+FlowTrainer::Pass::Pass(Context& context, const Problem& like, float loss_weight)
+    : problem(like), weight(loss_weight), replay(context) {
+  for (Tensor* tensor : Inputs(problem)) {
+    if (!tensor->empty()) *tensor = Tensor(context, tensor->dtype(), tensor->shape());
+  }
+}
+
+std::array<Tensor*, 5> FlowTrainer::Pass::Inputs(Problem& p) {
+  return {&p.tokens, &p.conditioning.t, &p.conditioning.labels, &p.conditioning.context, &p.target};
+}
+
+bool FlowTrainer::Pass::Fits(const Problem& p, float loss_weight) const {
+  // What fixes the other inputs' sizes: tokens, samples and the model itself.
+  return problem.tokens.shape() == p.tokens.shape() && problem.geometry == p.geometry &&
+         problem.conditioning.context.view().shape == p.conditioning.context.view().shape &&
+         problem.plan == p.plan && weight == loss_weight;
+}
+
+void FlowTrainer::Pass::Load(Problem p) {
+  const auto from = Inputs(p), to = Inputs(problem);
+  for (size_t i = 0; i < to.size(); ++i) {
+    if (!to[i]->empty()) to[i]->CopyFrom(*from[i]);
+  }
 }
 
 ClipBatch ClipBatch::Sample(int64_t b) const {
@@ -73,11 +106,7 @@ FlowTrainer::Problem FlowTrainer::Pose(const ClipBatch& batch, const std::vector
             {TimesTensor(context, t), Labels(batch, first_sample), batch.context},
             Tensor(),
             {}};
-  if (teacher_ != nullptr) {
-    p.target = teacher_->Velocity(first_sample, p.tokens, *p.geometry, p.conditioning);
-  } else {
-    p.target = model_->ToTokens(FlowVelocity(x0, eps), DType::kF32);
-  }
+  if (teacher_ == nullptr) p.target = model_->ToTokens(FlowVelocity(x0, eps), DType::kF32);
   const VideoDitConfig& c = model_->config();
   if (setting_) p.plan = PlanAt(*setting_, block_, c.depth, c.heads, t[0]);
   return p;
@@ -88,13 +117,36 @@ void FlowTrainer::AccumulateAlike(const ClipBatch& batch, const std::vector<doub
                                   const Tensor& loss_sum) {
   Context& context = model_->context();
   const int64_t count = batch.clips.shape()[0];
-  const Problem p = Pose(batch, t, first_sample);
+  const auto weight =
+      static_cast<float>(static_cast<double>(count) / static_cast<double>(step_samples));
+  Problem p = Pose(batch, t, first_sample);
+  if (teacher_ != nullptr && !teacher_->replayable()) p.target = Target(p, first_sample);
+  if (!Replayable(p.plan)) return Differentiate(p, first_sample, weight, loss_sum);
+  auto known = std::find_if(passes_.begin(), passes_.end(),
+                            [&](const auto& pass) { return pass->Fits(p, weight); });
+  if (known == passes_.end()) {
+    if (passes_.size() == kMostPasses) passes_.erase(passes_.begin());  // the oldest makes room
+    known = passes_.insert(passes_.end(), std::make_unique<Pass>(context, p, weight));
+  }
+  Pass& pass = **known;
+  pass.Load(p);
+  pass.replay.Run([&] { Differentiate(pass.problem, first_sample, weight, loss_sum); });
+}
+
+Tensor FlowTrainer::Target(const Problem& p, uint64_t first_sample) const {
+  if (!p.target.empty()) return p.target;
+  return teacher_->Velocity(first_sample, p.tokens, *p.geometry, p.conditioning);
+}
+
+void FlowTrainer::Differentiate(const Problem& p, uint64_t first_sample, float weight,
+                                const Tensor& loss_sum) {
+  Context& context = model_->context();
+  const int64_t count = p.conditioning.t.shape()[0];
+  const Tensor target = Target(p, first_sample);
   Tape tape(context, Tape::Mode::kRecord);
   const Var velocity = model_->Forward(tape, p.tokens, *p.geometry, p.conditioning,
                                        {.plan = &p.plan, .checkpoint = config_.checkpoint});
-  const auto weight =
-      static_cast<float>(static_cast<double>(count) / static_cast<double>(step_samples));
-  const Tensor loss = MseLoss(tape, velocity, p.target, count, weight);
+  const Tensor loss = MseLoss(tape, velocity, target, count, weight);
   context.Run(SumRowsParams{.x = loss.Reshape({count, 1}), .out = loss_sum});
   tape.Backward();
 }
@@ -106,27 +158,25 @@ std::optional<StepReport> FlowTrainer::Step(const std::vector<ClipBatch>& micro_
   int64_t samples = 0;
   for (const ClipBatch& batch : micro_batches) samples += batch.clips.shape()[0];
   SUFFICE_CHECK(samples > 0);
-  const Tensor loss_sum(context, DType::kF32, {1, 1});
-  context.Run(FillParams{.out = loss_sum});
-  model_->parameters().ZeroGradients();
+  clear_.Run([&] {
+    context.Run(FillParams{.out = loss_sum_});
+    model_->parameters().ZeroGradients();
+  });
   const uint64_t first_sample = samples_;
   for (const ClipBatch& batch : micro_batches) {
-    Accumulate(batch, samples_, samples, loss_sum);
+    Accumulate(batch, samples_, samples, loss_sum_);
     samples_ += static_cast<uint64_t>(batch.clips.shape()[0]);
   }
   optimizer_.Step();
-  const Tensor square_sum(context, DType::kF32, {1});
-  context.Run(AxpbyParams{.x = optimizer_.gradient_square_sum(), .out = square_sum});
-  pending_ = Pending{optimizer_.steps(), samples,    optimizer_.LrAt(optimizer_.steps()),
-                     loss_sum,           square_sum, first_sample,
+  pending_ = Pending{optimizer_.steps(), samples, optimizer_.LrAt(optimizer_.steps()), first_sample,
                      micro_batches};
   return before;
 }
 
 std::optional<StepReport> FlowTrainer::Read() {
   if (!pending_) return std::nullopt;
-  const double loss_sum = double{pending_->loss_sum.ToHost().values<float>()[0]};
-  const double square_sum = double{pending_->square_sum.ToHost().values<float>()[0]};
+  const double loss_sum = double{loss_sum_.ToHost().values<float>()[0]};
+  const double square_sum = double{optimizer_.gradient_square_sum().ToHost().values<float>()[0]};
   const StepReport report{pending_->step, loss_sum / static_cast<double>(pending_->samples),
                           std::sqrt(square_sum), pending_->lr};
   if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {

@@ -9,6 +9,8 @@
 // that a step's memory is that of its largest micro-batch.
 #pragma once
 
+#include <array>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -16,6 +18,7 @@
 #include "lib/model/rectified_flow.h"
 #include "lib/model/teacher.h"
 #include "lib/nn/adamw.h"
+#include "lib/tensor/replay.h"
 
 namespace suffice {
 
@@ -93,8 +96,6 @@ class FlowTrainer {
     int64_t step;
     int64_t samples;
     double lr;
-    Tensor loss_sum;    // (1, 1) fp32: sum over samples of their mean squared errors
-    Tensor square_sum;  // (1) fp32
     uint64_t first_sample;
     std::vector<ClipBatch> batches;  // to look for what went wrong
   };
@@ -103,13 +104,26 @@ class FlowTrainer {
     Tensor tokens;
     const TokenGeometry* geometry;
     Conditioning conditioning;
-    Tensor target;
+    Tensor target;       // empty: the teacher's velocity, still to be asked for
     AttentionPlan plan;  // empty: dense
+  };
+  // A forward and a backward pass over inputs in one place, for problems of one form.
+  struct Pass {
+    Pass(Context& context, const Problem& like, float loss_weight);
+    bool Fits(const Problem& p, float loss_weight) const;
+    void Load(Problem p);
+    static std::array<Tensor*, 5> Inputs(Problem& p);
+
+    Problem problem;
+    float weight;
+    Replay replay;
   };
   std::vector<double> Times(uint64_t first_sample, int64_t count) const;
   Problem Pose(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample) const;
   void AccumulateAlike(const ClipBatch& batch, const std::vector<double>& t, uint64_t first_sample,
                        int64_t step_samples, const Tensor& loss_sum);
+  void Differentiate(const Problem& p, uint64_t first_sample, float weight, const Tensor& loss_sum);
+  Tensor Target(const Problem& p, uint64_t first_sample) const;
   Tensor Labels(const ClipBatch& batch, uint64_t first_sample) const;
   std::optional<StepReport> Read();
   // Where the first value that is not finite comes up when `pending_` runs again, in words.
@@ -122,6 +136,9 @@ class FlowTrainer {
   std::optional<Setting> setting_;
   BlockSize block_;
   AdamW optimizer_;
+  Tensor loss_sum_;  // (1, 1) fp32: sum over the step's samples of their mean squared errors
+  Replay clear_;     // sets it and the gradients to zero
+  std::vector<std::unique_ptr<Pass>> passes_;
   uint64_t samples_ = 0;  // seen so far
   std::optional<Pending> pending_;
 };

@@ -31,10 +31,14 @@ double SampleTime(const TimeLaw& law, uint64_t seed, uint64_t index) {
   return ShiftTime(t, law.shift);
 }
 
-Tensor TimesTensor(Context& context, const std::vector<double>& t) {
+HostArray TimesOnHost(const std::vector<double>& t) {
   HostArray host(DType::kF32, {static_cast<int64_t>(t.size())});
   for (size_t i = 0; i < t.size(); ++i) host.values<float>()[i] = static_cast<float>(t[i]);
-  return Tensor::FromHost(context, host);
+  return host;
+}
+
+Tensor TimesTensor(Context& context, const std::vector<double>& t) {
+  return Tensor::FromHost(context, TimesOnHost(t));
 }
 
 Tensor MixNoise(const Tensor& x0, const Tensor& eps, const std::vector<double>& t) {

@@ -30,7 +30,8 @@ Tensor FlowVelocity(const Tensor& x0, const Tensor& eps);
 // Elements [index, index + elements) of the noise (seed, Stream::kNoise), fp32.
 Tensor FlowNoise(Context& context, const Shape& shape, uint64_t seed, uint64_t index);
 
-// t as a device tensor (B) fp32.
+// t as (B) fp32, on the host and on the device.
+HostArray TimesOnHost(const std::vector<double>& t);
 Tensor TimesTensor(Context& context, const std::vector<double>& t);
 
 // Velocity of x (B, ...) fp32 at time t, as a new tensor.

@@ -13,6 +13,8 @@ class Teacher {
   // first_sample + 1, ... of the run, in the student's token order.
   virtual Tensor Velocity(uint64_t first_sample, const Tensor& tokens,
                           const TokenGeometry& geometry, const Conditioning& conditioning) = 0;
+  // Whether Velocity only queues work that is the same at every call, and so may be recorded.
+  virtual bool replayable() const { return false; }
 };
 
 // A dense model that runs beside its student. `model` outlives this.
@@ -21,6 +23,7 @@ class ModelTeacher : public Teacher {
   explicit ModelTeacher(const VideoDit& model) : model_(&model) {}
   Tensor Velocity(uint64_t first_sample, const Tensor& tokens, const TokenGeometry& geometry,
                   const Conditioning& conditioning) override;
+  bool replayable() const override { return true; }
 
  private:
   const VideoDit* model_;

@@ -10,7 +10,9 @@ namespace suffice {
 AdamW::AdamW(ParameterSet& parameters, const AdamWConfig& config)
     : parameters_(&parameters),
       config_(config),
-      square_sum_(parameters.context(), DType::kF32, {1}) {
+      square_sum_(parameters.context(), DType::kF32, {1}),
+      schedule_(parameters.context(), DType::kF32, {4}),
+      update_(parameters.context()) {
   Context& context = parameters.context();
   parameters.EnsureGradients();
   context.Run(FillParams{.out = square_sum_});
@@ -39,15 +41,30 @@ double AdamW::LrAt(int64_t step) const {
   return config_.lr * (config_.final_lr + (1.0 - config_.final_lr) * cosine);
 }
 
+void AdamW::WriteSchedule() {
+  const auto step = static_cast<double>(steps_);
+  const auto correction = [&](double beta) {
+    return static_cast<float>(1.0 - std::pow(double{static_cast<float>(beta)}, step));
+  };
+  const float values[] = {static_cast<float>(LrAt(steps_)),
+                          static_cast<float>(std::min(config_.ema_decay, step / (step + 10.0))),
+                          correction(config_.beta1), correction(config_.beta2)};
+  schedule_.CopyFromHost(HostArray::From<float>({4}, values));
+}
+
 void AdamW::Step() {
-  Context& context = parameters_->context();
   ++steps_;
+  WriteSchedule();
+  update_.Run([this] { Update(); });
+}
+
+void AdamW::Update() const {
+  Context& context = parameters_->context();
   bool first = true;
   for (const Slot& slot : slots_) {
     context.Run(SumSquaresParams{
         .x = slot.parameter->grad, .out = square_sum_, .accumulate = !std::exchange(first, false)});
   }
-  const double warm_decay = static_cast<double>(steps_) / static_cast<double>(steps_ + 10);
   for (const Slot& slot : slots_) {
     Parameter& p = *slot.parameter;
     AdamWParams step{.master = p.master,
@@ -55,14 +72,12 @@ void AdamW::Step() {
                      .v = slot.v,
                      .grad = p.grad,
                      .grad_square_sum = square_sum_,
-                     .lr = static_cast<float>(LrAt(steps_)),
+                     .schedule = schedule_,
                      .beta1 = static_cast<float>(config_.beta1),
                      .beta2 = static_cast<float>(config_.beta2),
                      .eps = static_cast<float>(config_.eps),
                      .weight_decay = p.matrix() ? static_cast<float>(config_.weight_decay) : 0.0f,
-                     .clip_norm = static_cast<float>(config_.clip_norm),
-                     .ema_decay = static_cast<float>(std::min(config_.ema_decay, warm_decay)),
-                     .step = steps_};
+                     .clip_norm = static_cast<float>(config_.clip_norm)};
     if (p.compute.view().data != p.master.view().data) step.compute = p.compute;
     if (has_ema()) step.ema = slot.ema;
     context.Run(step);

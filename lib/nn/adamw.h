@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lib/nn/parameter.h"
+#include "lib/tensor/replay.h"
 
 namespace suffice {
 
@@ -51,6 +52,8 @@ class AdamW {
     Parameter* parameter;
     Tensor m, v, ema;
   };
+  void WriteSchedule();
+  void Update() const;
   template <class Body>
   void ForEachArray(const Body& body) const;
 
@@ -58,6 +61,8 @@ class AdamW {
   AdamWConfig config_;
   std::vector<Slot> slots_;
   Tensor square_sum_;
+  Tensor schedule_;  // of the step under way: AdamWParams::schedule
+  Replay update_;
   int64_t steps_ = 0;
 };
 

@@ -22,6 +22,7 @@ struct AttentionSettings {
   int64_t pin_begin = 0, pin_end = 0;
   int64_t window = -1;
   bool causal = false;
+  bool operator==(const AttentionSettings&) const = default;
 };
 
 // What a look at a layer's attention sees, in the middle of a forward pass. The tensors stay valid

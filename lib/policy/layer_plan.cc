@@ -24,11 +24,6 @@ SelectSetting AsHybrid(const HeadRule& head) {
   }
 }
 
-// Keys that query t may see.
-int64_t VisibleKeys(int64_t t, int64_t n_q, int64_t n_k, AttentionMask mask) {
-  return mask.causal ? std::clamp<int64_t>(t + 1 + n_k - n_q, 0, n_k) : n_k;
-}
-
 }  // namespace
 
 bool LayerPlan::uniform() const {
@@ -74,31 +69,12 @@ PairCount DensePairs(int64_t sequences, int64_t n_q, int64_t n_k, AttentionMask 
 
 PairCount CountPairs(const ListStorage& lists, int64_t sequences, int64_t n_q, int64_t n_k,
                      BlockSize block, AttentionMask mask) {
-  const HostArray ptr = lists.row_ptr.ToHost();
-  const HostArray ids = lists.row_ids.ToHost();
-  const auto offsets = ptr.values<int64_t>();
-  const auto kept = ids.values<uint16_t>();
-  const int64_t t_q = BlockCount(n_q, block.q);
-  SUFFICE_CHECK(static_cast<int64_t>(offsets.size()) == sequences * t_q + 1);
+  Context& context = lists.row_ptr.context();
+  const Tensor total(context, DType::kI64, {1});
+  context.Run(CountPairsParams{
+      .rows = lists.rows(), .total = total, .n_q = n_q, .n_k = n_k, .block = block, .mask = mask});
   PairCount count = DensePairs(sequences, n_q, n_k, mask);
-  count.kept = 0;
-  for (int64_t row = 0; row < sequences * t_q; ++row) {
-    const int64_t q_begin = row % t_q * block.q;
-    const int64_t q_end = std::min(q_begin + block.q, n_q);
-    for (int64_t e = offsets[static_cast<size_t>(row)]; e < offsets[static_cast<size_t>(row) + 1];
-         ++e) {
-      const int64_t k_begin = int64_t{kept[static_cast<size_t>(e)]} * block.k;
-      const int64_t k_end = std::min(k_begin + block.k, n_k);
-      if (!mask.causal) {
-        count.kept += (q_end - q_begin) * (k_end - k_begin);
-        continue;
-      }
-      for (int64_t t = q_begin; t < q_end; ++t) {
-        count.kept +=
-            std::max<int64_t>(0, std::min(k_end, VisibleKeys(t, n_q, n_k, mask)) - k_begin);
-      }
-    }
-  }
+  count.kept = total.ToHost().values<int64_t>()[0];
   return count;
 }
 

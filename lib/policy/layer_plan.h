@@ -38,7 +38,7 @@ struct PairCount {
     return *this;
   }
 };
-// `rows` on the host, for `sequences` = B * H rows of blocks. Reads the device: waits for it.
+// For `sequences` = B * H rows of blocks. Reads the device: waits for it.
 PairCount CountPairs(const ListStorage& lists, int64_t sequences, int64_t n_q, int64_t n_k,
                      BlockSize block, AttentionMask mask);
 PairCount DensePairs(int64_t sequences, int64_t n_q, int64_t n_k, AttentionMask mask);

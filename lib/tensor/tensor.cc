@@ -140,6 +140,14 @@ void Tensor::CopyFromHost(const HostArray& array) {
                    array.bytes());
 }
 
+void Tensor::CopyFrom(const Tensor& tensor) {
+  SUFFICE_CHECK(view_.contiguous() && tensor.view().contiguous());
+  SUFFICE_CHECK(tensor.dtype() == dtype() && tensor.shape() == shape());
+  Context& c = context();
+  c.backend().copy(c, view_.data, view_.device.kind, tensor.view().data, view_.device.kind,
+                   view_.bytes());
+}
+
 Context& Tensor::context() const {
   SUFFICE_CHECK(storage_ != nullptr);
   return *storage_->context;

@@ -74,6 +74,7 @@ class Tensor {
   // Waits for the stream. Contiguous tensors only.
   HostArray ToHost() const;
   void CopyFromHost(const HostArray& array);
+  void CopyFrom(const Tensor& tensor);  // of one context; same dtype and shape
 
   const View& view() const { return view_; }
   operator const View&() const { return view_; }  // NOLINT: a tensor is used as its view everywhere

@@ -4,11 +4,15 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
+#include <vector>
 
 #include "kernels/ref/backend_ref.h"
 
@@ -60,6 +64,25 @@ struct Access {
   ~Access() { Memory::Get().Open(-1); }
 };
 
+// The recordings of all contexts; one is made at a time.
+struct Recording {
+  std::vector<std::function<void(Context&)>> work;
+  std::vector<std::pair<void*, size_t>> memory;  // that its work took
+};
+std::unique_ptr<Recording>& UnderWay() {
+  static std::unique_ptr<Recording> recording;
+  return recording;
+}
+
+// Does it, or writes it down.
+void Queue(Context& context, std::function<void(Context&)> work) {
+  if (UnderWay() != nullptr) {
+    UnderWay()->work.push_back(std::move(work));
+  } else {
+    work(context);
+  }
+}
+
 template <class Params>
 struct Wrapped {
   static const Operation<Params>& Inner() { return RefBackend().*OperationTraits<Params>::kMember; }
@@ -70,8 +93,10 @@ struct Wrapped {
     return Inner().workspace_bytes(context, params);
   }
   static void Run(Context& context, const Params& params, void* workspace) {
-    const Access access;
-    Inner().run(context, params, workspace);
+    Queue(context, [params, workspace](Context& c) {
+      const Access access;
+      Inner().run(c, params, workspace);
+    });
   }
 };
 
@@ -94,20 +119,52 @@ Backend MakeTable() {
   table.device_kind = DeviceKind::kFake;
   table.unavailable = [](int) -> std::optional<std::string> { return std::nullopt; };
   table.describe = [](const Context&) { return std::string("fake"); };
-  table.alloc = [](Context&, size_t bytes) { return Memory::Get().Allocate(bytes); };
-  table.free = [](Context&, void* data) { Memory::Get().Free(data); };
-  table.copy = [](Context&, void* to, DeviceKind, const void* from, DeviceKind, size_t bytes) {
-    const Access access;
-    std::memcpy(to, from, bytes);
+  table.alloc = [](Context&, size_t bytes) {
+    void* const memory = Memory::Get().Allocate(bytes);
+    if (UnderWay() != nullptr) UnderWay()->memory.emplace_back(memory, bytes);
+    return memory;
+  };
+  table.free = [](Context&, void* data) {
+    if (UnderWay() != nullptr) {  // only what was taken in it, and kept for its replays
+      const auto& taken = UnderWay()->memory;
+      SUFFICE_CHECK(std::any_of(taken.begin(), taken.end(),
+                                [&](const auto& piece) { return piece.first == data; }));
+      return;
+    }
+    Memory::Get().Free(data);
+  };
+  table.copy = [](Context& context, void* to, DeviceKind to_kind, const void* from,
+                  DeviceKind from_kind, size_t bytes) {
+    SUFFICE_CHECK(UnderWay() == nullptr ||
+                  (to_kind == DeviceKind::kFake && from_kind == DeviceKind::kFake));
+    Queue(context, [=](Context&) {
+      const Access access;
+      std::memcpy(to, from, bytes);
+    });
   };
   table.alloc_pinned = [](Context&, size_t bytes) { return std::malloc(bytes); };
   table.free_pinned = [](Context&, void* data) { std::free(data); };
-  table.synchronize = [](Context&) {};
-  WrapAll<PoolParams, SelectParams, AttendParams, AttendBackwardParams, FullLseParams, LinearParams,
-          ActivationBackwardParams, GateBackwardParams, SumRowsParams, NormModulateParams,
-          NormModulateBackwardParams, QkNormRopePoolParams, QkNormRopeBackwardParams, EmbedParams,
-          EmbedBackwardParams, TimeFeaturesParams, PatchifyParams, AxpbyParams, SiluParams,
-          MseParams, SumSquaresParams, NormalFillParams, FillParams, AdamWParams>(table);
+  table.synchronize = [](Context&) { SUFFICE_CHECK(UnderWay() == nullptr); };
+  table.begin_recording = [](Context&) { UnderWay() = std::make_unique<Recording>(); };
+  table.end_recording = [](Context&) -> void* { return UnderWay().release(); };
+  table.replay = [](Context& context, void* recording) {
+    const auto* const recorded = static_cast<const Recording*>(recording);
+    {
+      const Access access;
+      for (const auto& [data, bytes] : recorded->memory) std::memset(data, 0xFF, bytes);
+    }
+    for (const auto& work : recorded->work) work(context);
+  };
+  table.free_recording = [](Context&, void* recording) {
+    const std::unique_ptr<Recording> owned(static_cast<Recording*>(recording));
+    for (const auto& [data, bytes] : owned->memory) Memory::Get().Free(data);
+  };
+  WrapAll<PoolParams, SelectParams, AttendParams, AttendBackwardParams, FullLseParams,
+          CountPairsParams, LinearParams, ActivationBackwardParams, GateBackwardParams,
+          SumRowsParams, NormModulateParams, NormModulateBackwardParams, QkNormRopePoolParams,
+          QkNormRopeBackwardParams, EmbedParams, EmbedBackwardParams, TimeFeaturesParams,
+          PatchifyParams, AxpbyParams, SiluParams, MseParams, SumSquaresParams, NormalFillParams,
+          FillParams, AdamWParams>(table);
   return table;
 }
 

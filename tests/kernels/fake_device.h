@@ -9,6 +9,10 @@
 
 namespace suffice::testing {
 
+// It records, too: what is queued in a recording runs at each replay and not before, in memory that
+// holds NaN when it starts and is given back with the recording. A copy from or to the host dies in
+// one.
+//
 // Registers the backend on the first call; Context({.backend = "fake"}) works from then on. It has
 // every operation that the reference has.
 const Backend& FakeDevice();

@@ -6,6 +6,16 @@ namespace {
 
 constexpr DType kF32 = DType::kF32;
 
+// Rate 0.01, decay 0.9, the corrections of the third step at beta 0.9 and 0.999.
+View AdamWSchedule(Rig& r) {
+  const View schedule = r.Out({4}, kF32);
+  const float values[] = {0.01f, 0.9f, 0.271f, 0.002997f};
+  for (int64_t i = 0; i < 4; ++i) {
+    r.context.Run(FillParams{.out = schedule.slice(0, i, i + 1), .value = values[i]});
+  }
+  return schedule;
+}
+
 std::vector<OpCase> LinearCases() {
   std::vector<OpCase> cases;
   struct Size {
@@ -417,11 +427,9 @@ std::vector<OpCase> OtherCases() {
                                    .compute = r.Out({9001}),
                                    .ema = r.InOut({9001}, kF32),
                                    .grad_square_sum = norm,
-                                   .lr = 0.01f,
+                                   .schedule = AdamWSchedule(r),
                                    .weight_decay = 0.1f,
-                                   .clip_norm = 1.0f,
-                                   .ema_decay = 0.9f,
-                                   .step = 3});
+                                   .clip_norm = 1.0f});
        }},
       {"adamw of gradients that are not finite",
        [](Rig& r) {
@@ -433,9 +441,7 @@ std::vector<OpCase> OtherCases() {
                                    .compute = r.InOut({901}, r.dtype),
                                    .ema = r.InOut({901}, kF32),
                                    .grad_square_sum = norm,
-                                   .lr = 0.01f,
-                                   .ema_decay = 0.9f,
-                                   .step = 3});
+                                   .schedule = AdamWSchedule(r)});
        }},
   };
 }

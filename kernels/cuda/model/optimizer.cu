@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <cmath>
-
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/model/launch_model.h"
 #include "kernels/cuda/model/values.h"
@@ -14,10 +12,9 @@ struct AdamWArgs {
   float *master, *m, *v, *ema;  // ema, compute: null where not given
   const float* grad;
   Rows compute;
-  const float* grad_square_sum;
+  const float *grad_square_sum, *schedule;
   int64_t count;
-  float lr, beta1, beta2, eps, weight_decay, clip_norm, ema_decay;
-  float correction1, correction2;
+  float beta1, beta2, eps, weight_decay, clip_norm;
 };
 
 template <int kWidth>
@@ -27,6 +24,8 @@ __global__ void __launch_bounds__(kModelThreads) AdamW(const __grid_constant__ A
   if (left <= 0) return;
   const float norm = sqrtf(*a.grad_square_sum);
   if (!isfinite(norm)) return;
+  const float lr = a.schedule[0], ema_decay = a.schedule[1];
+  const float correction1 = a.schedule[2], correction2 = a.schedule[3];
   float clip = 1.0f;
   if (a.clip_norm > 0.0f && norm > a.clip_norm) clip = a.clip_norm / norm;
   float g[kWidth], m[kWidth], v[kWidth], w[kWidth], ema[kWidth] = {};
@@ -40,9 +39,9 @@ __global__ void __launch_bounds__(kModelThreads) AdamW(const __grid_constant__ A
     const float gradient = clip * g[d];
     m[d] = a.beta1 * m[d] + (1.0f - a.beta1) * gradient;
     v[d] = a.beta2 * v[d] + (1.0f - a.beta2) * (gradient * gradient);
-    const float step = m[d] / a.correction1 / (sqrtf(v[d] / a.correction2) + a.eps);
-    w[d] -= a.lr * (step + a.weight_decay * w[d]);
-    ema[d] = a.ema_decay * ema[d] + (1.0f - a.ema_decay) * w[d];
+    const float step = m[d] / correction1 / (sqrtf(v[d] / correction2) + a.eps);
+    w[d] -= lr * (step + a.weight_decay * w[d]);
+    ema[d] = ema_decay * ema[d] + (1.0f - ema_decay) * w[d];
   }
   Write<kWidth>(a.m + at, left, m);
   Write<kWidth>(a.v + at, left, v);
@@ -67,19 +66,13 @@ void LaunchAdamW(const AdamWParams& p, cudaStream_t stream) {
   a.grad = static_cast<const float*>(p.grad.data);
   a.compute = FlatRows(p.compute, 0);
   a.grad_square_sum = static_cast<const float*>(p.grad_square_sum.data);
+  a.schedule = static_cast<const float*>(p.schedule.data);
   a.count = p.master.shape.elements();
-  a.lr = p.lr;
   a.beta1 = p.beta1;
   a.beta2 = p.beta2;
   a.eps = p.eps;
   a.weight_decay = p.weight_decay;
   a.clip_norm = p.clip_norm;
-  a.ema_decay = p.ema_decay;
-  const auto correction = [&](float beta) {
-    return static_cast<float>(1.0 - std::pow(double{beta}, static_cast<double>(p.step)));
-  };
-  a.correction1 = correction(p.beta1);
-  a.correction2 = correction(p.beta2);
   if (a.count == 0) return;
   const bool wide = Aligned({FlatRows(p.master, 0), FlatRows(p.m, 0), FlatRows(p.v, 0),
                              FlatRows(p.ema, 0), FlatRows(p.grad, 0), a.compute});
