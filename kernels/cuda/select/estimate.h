@@ -4,11 +4,12 @@
 // by sorting what is undecided.
 //
 // A row's largest score weighs 1. An estimate and the stated mass (kernels/select_rule.h) differ by
-//   5.6e-6 of the whole at most: score - max comes to the hardware's exponential with two
-//   roundings, 1.6e-6 where it is -22, below which nothing weighs; that exponential and the stated
-//   one are off by 3e-7; a lane adds 40 weights in fp32, 2.4e-6; and, in units of 2^-21: by half a
-//   unit a lane, rounded before lanes are added, and by 7, because 4096 stated weights were rounded
-//   to multiples of 2^-30.
+//   5.6e-6 of the whole at most, but for a factor that all estimates of a row share: score - max
+//   comes to the hardware's exponential with one rounding, 0.7e-6 where it is -22, below which
+//   nothing weighs, and 0.2e-6 from a rounded log2 e; that exponential and the stated one are off
+//   by 3e-7; a lane adds 40 weights in fp32, 2.4e-6; a goal is rounded, 1e-7; and, in units of
+//   2^-21: by half a unit a lane, rounded before lanes are added, and by 7, because 4096 stated
+//   weights were rounded to multiples of 2^-30.
 // A mass is compared with a share of the whole, which is off by as much once more.
 #pragma once
 
@@ -24,12 +25,14 @@ __device__ uint32_t DoubtOf(uint64_t whole) {
   return static_cast<uint32_t>(whole >> 16) + 48 * kWarps;
 }
 
-__device__ inline float EstimatedWeight(float score, float max) {
-  const float x = fmaxf((score - max) * 0x1.715476p+0f, -126.0f);  // and -126 for a NaN
+// Weights of a row, all by one factor off: `shift` is the largest score times log2 e, rounded,
+// which is off by at most 2^-4 where scores are weighed at all. A NaN for a NaN.
+__device__ inline float EstimatedWeight(float score, float shift) {
   float weight;
-  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(weight) : "f"(x));
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(weight) : "f"(fmaf(score, 0x1.715476p+0f, -shift)));
   return weight;
 }
+inline constexpr float kMostWeighed = 0x1p20f;
 __device__ inline uint32_t MassUnits(float mass) { return __float2uint_rn(mass * 0x1p21f); }
 
 // What the lanes' scores that are at least a threshold come to.
@@ -69,7 +72,7 @@ __device__ inline void SortDescending(float (&score)[4]) {
 // Ends the search among the undecided scores, by every warp on its own; false where in doubt.
 template <bool kMass>
 __device__ bool FinishSorted(const Bracket& bracket, const float4* undecided, const Tally& goal,
-                             uint32_t doubt, float max, Cut& cut) {
+                             uint32_t doubt, float shift, Cut& cut) {
   const Tally above = bracket.at_high();
   const int count = static_cast<int>(bracket.inside());
   const int lane = LaneId();
@@ -85,7 +88,7 @@ __device__ bool FinishSorted(const Bracket& bracket, const float4* undecided, co
   if constexpr (kMass) {
     float sum = 0.0f;
 #pragma unroll
-    for (int n = 0; n < 4; ++n) mass[n] = sum += EstimatedWeight(score[n], max);
+    for (int n = 0; n < 4; ++n) mass[n] = sum += EstimatedWeight(score[n], shift);
     float up_to = sum;
 #pragma unroll
     for (int step = 1; step < 32; step *= 2) {
@@ -136,33 +139,61 @@ __device__ bool FinishSorted(const Bracket& bracket, const float4* undecided, co
   return true;
 }
 
-// The cut of a row of `allowed` > 0 scores; false where masses are in doubt. Without masses nothing
-// is.
+// What the kept prefix must hold, its mass to one rounding.
+__device__ inline Tally EstimatedGoal(SelectRule rule, SelectSetting setting, int allowed,
+                                      uint64_t whole) {
+  Tally goal = GoalOf(rule, setting, allowed, 0);
+  if (rule != SelectRule::kTopK && setting.p_ppm < kPartsPerMillion) {
+    goal.mass =
+        __float2ull_rn(static_cast<float>(whole) * (static_cast<float>(setting.p_ppm) * 1e-6f));
+  }
+  return goal;
+}
+
+// The threshold to look at first: a warp's smallest largest score of a lane, which about 130 scores
+// of a row reach where they come in no order, or the next larger, which about 100 do. At most
+// kUndecided can be sorted at the end, and fewer than are wanted are no help.
+template <int kWarps>
+__device__ float FirstThreshold(Group<kWarps>& group, float lane_max, bool any, uint32_t wanted,
+                                float& max) {
+  uint32_t high = OrderKey(lane_max), low = any ? high : ~0u;
+  const uint32_t mine = low;
+  group.Extremes(high, low);
+  if (kWarps == 1 && wanted <= 64) {
+    const uint32_t next = __reduce_min_sync(kAllLanes, mine == low ? ~0u : mine);
+    low = next == ~0u ? low : next;
+  }
+  max = ScoreOfKey(high);
+  return Bracket::FirstPivot(max, ScoreOfKey(low));
+}
+
+// The cut of a row of `allowed` > 0 scores; false where masses are in doubt, and where scores are
+// none to be estimated by: NaN, infinite or huge.
 template <bool kMass, class Row, int kWarps>
 __device__ bool ChooseByEstimate(const Row& row, RowMemory<kWarps>& memory, SelectRule rule,
                                  SelectSetting setting, int allowed, Choice& choice) {
   Group<kWarps> group(memory.group);
   float lane_max = -INFINITY;
-  float valid = 0.0f;
+  float odd = 0.0f;  // becomes NaN; where there are masses, they do
   row.Each([&](int, float score) {
     lane_max = fmaxf(lane_max, score);
-    if (score >= -INFINITY) valid += 1.0f;
+    if constexpr (!kMass) odd = fmaf(score, 0.0f, odd);
   });
-  uint32_t max_key = OrderKey(lane_max);
-  uint32_t pivot_key = valid > 0.0f ? max_key : ~0u;
-  group.Extremes(max_key, pivot_key);
-  const float max = ScoreOfKey(max_key);
-  if (kMass && !(fabsf(max) <= 0x1.fffffep+127f)) return false;
+  const auto lane_count = static_cast<uint32_t>(row.count());
+  float max;
+  const float first_pivot =
+      FirstThreshold(group, lane_max, lane_count > 0, GoalOf(rule, setting, allowed, 0).count, max);
+  if (!(fabsf(max) <= kMostWeighed) || !(first_pivot > kLowestThreshold)) return false;
 
-  const float first_pivot = Bracket::FirstPivot(max, ScoreOfKey(pivot_key));
+  const float shift = max * 0x1.715476p+0f;
   const auto look = [&](float pivot, float& whole) {
     LaneTally tally;
     // Hidden from the compiler, which would keep all weights in registers from look to look: few
     // rows are looked at twice.
-    float largest = max;
-    asm volatile("" : "+f"(largest));
+    float hidden = shift;
+    asm volatile("" : "+f"(hidden));
     row.Each([&](int, float score) {
-      const float weight = kMass ? EstimatedWeight(score, largest) : 0.0f;
+      const float weight = kMass ? EstimatedWeight(score, hidden) : 0.0f;
       if constexpr (kMass) whole += weight;
       if (score >= pivot) {
         tally.count += 1.0f;
@@ -176,20 +207,20 @@ __device__ bool ChooseByEstimate(const Row& row, RowMemory<kWarps>& memory, Sele
   };
   float whole = 0.0f;
   LaneTally tally = look(first_pivot, whole);
-  const Tally all = sum(valid, whole);
-  const Tally goal = GoalOf(rule, setting, allowed, all.mass);
-  choice.any_nan = static_cast<int>(all.count) < allowed;
-  if (all.count < goal.count) {
-    choice.cut_in_nan = true;
-    choice.cut = {-INFINITY, static_cast<int>(goal.count - all.count)};
-    return true;
-  }
+  const bool sound = kMass ? whole == whole : odd == odd;
+  const Tally all = sum(sound ? static_cast<float>(lane_count) : 0.0f, whole);
+  if (static_cast<int>(all.count) < allowed) return false;
+  const Tally goal = EstimatedGoal(rule, setting, allowed, all.mass);
 
   const uint32_t doubt = DoubtOf<kWarps>(all.mass);
   Bracket bracket(goal, all, max, first_pivot);
-  float lane_low = valid, lane_high = 0.0f;  // this lane's scores from the bracket's ends on
+  // This lane's scores from the bracket's ends on.
+  float lane_low = static_cast<float>(lane_count), lane_high = 0.0f;
   for (bool first = true; !bracket.done() && bracket.inside() > kUndecided; first = false) {
-    if (!first) tally = look(bracket.pivot(), whole);
+    if (!first) {
+      if (!(bracket.pivot() > kLowestThreshold)) return false;
+      tally = look(bracket.pivot(), whole);
+    }
     const Tally at_pivot = sum(tally.count, tally.mass);
     if (kMass && goal.mass > 0 && at_pivot.count >= goal.count) {
       const uint64_t low = goal.mass > doubt ? goal.mass - doubt : 0;
@@ -207,14 +238,16 @@ __device__ bool ChooseByEstimate(const Row& row, RowMemory<kWarps>& memory, Sele
     choice.cut = bracket.cut();
     return true;
   }
-  uint32_t slot = group.Before(static_cast<uint32_t>(lane_low - lane_high));
-  const float low = bracket.low(), high = bracket.high();
+  const auto mine = static_cast<uint32_t>(lane_low - lane_high);
+  const uint32_t first_slot = group.Before(mine);
+  uint32_t slot = first_slot;
+  const float low = fmaxf(bracket.low(), kLowestThreshold), high = bracket.high();
   float* const undecided = reinterpret_cast<float*>(memory.scores);
   row.Each([&](int, float score) {
     if (score >= low && !(score >= high)) undecided[slot++] = score;
   });
-  group.Sync();
-  return FinishSorted<kMass>(bracket, memory.scores, goal, doubt, max, choice.cut);
+  if (group.Any(slot != first_slot + mine)) return false;  // scores below any threshold
+  return FinishSorted<kMass>(bracket, memory.scores, goal, doubt, shift, choice.cut);
 }
 
 }  // namespace suffice::cuda

@@ -53,6 +53,11 @@ class Group {
     }
   }
 
+  // Whether any lane's x is true. Also a Sync.
+  __device__ static bool Any(bool x) {
+    return kWarps == 1 ? __any_sync(kAllLanes, x) != 0 : __syncthreads_or(x ? 1 : 0) != 0;
+  }
+
   template <bool kMass>
   __device__ Tally Sum(Tally lane_tally) {
     Tally sum = WarpSum<kMass>(lane_tally);

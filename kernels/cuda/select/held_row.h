@@ -3,30 +3,35 @@
 // 32 at a time, one a lane: a comparison of 32 scores is a word of the row's bits.
 //
 // HeldRow keeps the scores in registers; LongRow, for rows that do not fit or are looked at once
-// more, reads them at every look. Both show a score that does not exist as a NaN: no threshold is
-// reached by it and it weighs nothing.
+// more, reads them at every look. What a lane shows where no score is, behind the last one, reaches
+// no threshold and weighs nothing: a LongRow a NaN, a HeldRow the lowest number, for thresholds
+// above kLowestThreshold.
 #pragma once
 
 #include <cstdint>
 
 namespace suffice::cuda {
 
+inline constexpr float kNoScore = -0x1.fffffep+127f;
+inline constexpr float kLowestThreshold = -0x1p126f;
+
 // kItems (a multiple of 4): scores of a lane at most.
 template <int kItems>
 class HeldRow {
  public:
   // `count` scores of this warp, from its first one on.
-  __device__ HeldRow(const float* scores, int count, int lane) : items_((count + 31) / 32) {
+  __device__ HeldRow(const float* scores, int count, int lane)
+      : items_((count + 31) / 32), left_(count - lane) {
+    const float* const from = scores + lane;
 #pragma unroll
-    for (int first = 0; first < kItems; first += 4) {
-      const bool whole = 32 * (first + 4) <= count;
-#pragma unroll
-      for (int i = first; i < first + 4; ++i) {
-        score_[i] = __builtin_nanf("");
-        if (whole || 32 * i + lane < count) score_[i] = scores[32 * i + lane];
-      }
+    for (int i = 0; i < kItems; ++i) {
+      score_[i] = kNoScore;
+      if (32 * i < left_) score_[i] = from[32 * i];
     }
   }
+
+  // How many scores this lane has.
+  __device__ int count() const { return max(0, (left_ + 31) / 32); }
 
   // body(item, score) of each score.
   template <class Body>
@@ -59,6 +64,7 @@ class HeldRow {
 
  private:
   int items_;  // the same in the whole warp
+  int left_;   // this lane has score i where 32 i is below
   float score_[kItems];
 };
 

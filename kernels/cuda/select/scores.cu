@@ -3,7 +3,7 @@
 //
 // Rows of q and k are split into two fp16 numbers a value, high + low (split_rows.h), so that q k
 // is high high + (high low + low high); low low is below what fp32 sums resolve. Tensor cores cut
-// what they add to a sum: each sums 16 products, and the sums are added in rounded fp32.
+// what they add to a sum: they sum 128 products at most, and those sums are added in rounded fp32.
 //
 // A CTA has a run of tiles, key tile after key tile of one query tile after another: it keeps the
 // query tile, and the next keys are on their way while it multiplies. What else it waits for, the
@@ -42,13 +42,6 @@ using SmallShape = Shape<kDim, 2, 4, 3, 16>;
 using DeepShape = Shape<256, 2, 2, 2, 8>;
 constexpr int kFewTiles = 512;  // large ones: not enough of them to keep every multiprocessor busy
 
-__device__ inline void Multiply(float (&product)[4], const uint32_t (&a)[4], uint32_t b0,
-                                uint32_t b1) {
-  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
-      "{%8, %9}, {%10, %10, %10, %10};"
-      : "=f"(product[0]), "=f"(product[1]), "=f"(product[2]), "=f"(product[3])
-      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1), "f"(0.0f));
-}
 __device__ inline void MultiplyAdd(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0,
                                    uint32_t b1) {
   asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, "
@@ -57,10 +50,16 @@ __device__ inline void MultiplyAdd(float (&sum)[4], const uint32_t (&a)[4], uint
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
-// One warp's products: sums[m][n] of its 16 x 8 pieces of a tile.
+// Bytes of a row that tensor cores sum.
+template <class S>
+constexpr int kSummedBytes = 2 * std::min(S::kDim, 128);
+
+// One warp's products of row bytes [begin, begin + kSummedBytes): added to sums[m][n] of its 16 x 8
+// pieces of a tile.
 template <class S>
 __device__ void MultiplyTile(const SplitTile<S::kDim>& q, const SplitTile<S::kDim>& k, int warp_row,
-                             int warp_column, float (&sums)[S::kSixteens][S::kEights][4]) {
+                             int warp_column, int begin,
+                             float (&sums)[S::kSixteens][S::kEights][4]) {
   constexpr int kM = S::kSixteens, kN = S::kEights, kPitch = 2 * S::kDim;
   const int lane = LaneId();
   // The row and piece whose address this lane gives to ldmatrix: rows then pieces for q, pieces
@@ -71,7 +70,7 @@ __device__ void MultiplyTile(const SplitTile<S::kDim>& q, const SplitTile<S::kDi
   const uint32_t q_high_at = SharedAddress(q.high), q_low_at = SharedAddress(q.low);
   const uint32_t k_high_at = SharedAddress(k.high), k_low_at = SharedAddress(k.low);
 #pragma unroll 1
-  for (int byte = 0; byte < kPitch; byte += 32) {
+  for (int byte = begin; byte < begin + kSummedBytes<S>; byte += 32) {
     uint32_t q_high[kM][4], q_low[kM][4];
 #pragma unroll
     for (int m = 0; m < kM; ++m) {
@@ -85,23 +84,38 @@ __device__ void MultiplyTile(const SplitTile<S::kDim>& q, const SplitTile<S::kDi
       const auto at = static_cast<uint32_t>((k_at ^ byte) + 8 * n * kPitch);
       LoadMatrices(k_high_at + at, k_high);
       LoadMatrices(k_low_at + at, k_low);
-      float parts[2 * kM][4];
 #pragma unroll
       for (int t = 0; t < 2 * kM; ++t) {
-        Multiply(parts[t], q_high[t / 2], k_low[t % 2 * 2], k_low[t % 2 * 2 + 1]);
+        MultiplyAdd(sums[t / 2][n + t % 2], q_high[t / 2], k_low[t % 2 * 2], k_low[t % 2 * 2 + 1]);
       }
 #pragma unroll
       for (int t = 0; t < 2 * kM; ++t) {
-        MultiplyAdd(parts[t], q_low[t / 2], k_high[t % 2 * 2], k_high[t % 2 * 2 + 1]);
+        MultiplyAdd(sums[t / 2][n + t % 2], q_low[t / 2], k_high[t % 2 * 2], k_high[t % 2 * 2 + 1]);
       }
 #pragma unroll
       for (int t = 0; t < 2 * kM; ++t) {
-        MultiplyAdd(parts[t], q_high[t / 2], k_high[t % 2 * 2], k_high[t % 2 * 2 + 1]);
+        MultiplyAdd(sums[t / 2][n + t % 2], q_high[t / 2], k_high[t % 2 * 2],
+                    k_high[t % 2 * 2 + 1]);
       }
+    }
+  }
+}
+
+// The products of whole rows.
+template <class S>
+__device__ void MultiplyRows(const SplitTile<S::kDim>& q, const SplitTile<S::kDim>& k, int warp_row,
+                             int warp_column, float (&sums)[S::kSixteens][S::kEights][4]) {
+  MultiplyTile<S>(q, k, warp_row, warp_column, 0, sums);
 #pragma unroll
-      for (int t = 0; t < 2 * kM; ++t) {
+  for (int begin = kSummedBytes<S>; begin < 2 * S::kDim; begin += kSummedBytes<S>) {
+    float part[S::kSixteens][S::kEights][4] = {};
+    MultiplyTile<S>(q, k, warp_row, warp_column, begin, part);
 #pragma unroll
-        for (int c = 0; c < 4; ++c) sums[t / 2][n + t % 2][c] += parts[t][c];
+    for (int m = 0; m < S::kSixteens; ++m) {
+#pragma unroll
+      for (int n = 0; n < S::kEights; ++n) {
+#pragma unroll
+        for (int c = 0; c < 4; ++c) sums[m][n][c] += part[m][n][c];
       }
     }
   }
@@ -225,7 +239,7 @@ __global__ void __launch_bounds__(S::kThreads, S::kPlaces)
         next.Load(k_rows, warp * kRowsK, g.t_k - column - S::kColumns);
       }
       float sums[S::kSixteens][S::kEights][4] = {};
-      MultiplyTile<S>(q, k, warp_row, warp_column, sums);
+      MultiplyRows<S>(q, k, warp_row, warp_column, sums);
       out.columns = min(S::kColumns, columns - column);
       StoreTile<S>(q.unscale, k.unscale, a.scale, warp_row, warp_column, out, sums);
       if (plain) {

@@ -105,11 +105,9 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
     if constexpr (kItems > 0) {
       chosen = ChooseByEstimate<kWeighs>(row, memory, a.rule, setting, place.allowed, choice);
     }
-    if constexpr (kItems == 0 || kWeighs) {
-      if (!chosen) {
-        LongRow again(scores + first, count, warp_words, lane);
-        choice = Choose<kWeighs>(again, memory, a.rule, setting, place.allowed);
-      }
+    if (!chosen) {
+      LongRow again(scores + first, count, warp_words, lane);
+      choice = Choose<kWeighs>(again, memory, a.rule, setting, place.allowed);
     }
   } else {
     choice.cut = {__builtin_nanf(""), -1};

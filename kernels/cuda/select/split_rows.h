@@ -102,14 +102,12 @@ class RowsInFlight {
         largest = max(largest, __float_as_uint(values_[n][d]) & 0x7FFFFFFFu);
       }
       const Scaling s = ScalingOf(__reduce_max_sync(kAllLanes, largest));
-      const bool left_out = s.unscale == 0.0f;
-      leaves_out = leaves_out || left_out;
+      leaves_out = leaves_out || s.unscale == 0.0f;  // zeros and NaN in the tile
       if (LaneId() == 0) to.unscale[first + n] = s.unscale;
       __half2 high[kWidth / 2], low[kWidth / 2];
 #pragma unroll
       for (int d = 0; d < kWidth; d += 2) {
-        const float x = left_out ? 0.0f : values_[n][d] * s.scale;
-        const float y = left_out ? 0.0f : values_[n][d + 1] * s.scale;
+        const float x = values_[n][d] * s.scale, y = values_[n][d + 1] * s.scale;
         high[d / 2] = __floats2half2_rn(x, y);
         const float2 rounded = __half22float2(high[d / 2]);
         low[d / 2] = __floats2half2_rn(x - rounded.x, y - rounded.y);
