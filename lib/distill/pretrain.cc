@@ -34,6 +34,7 @@ ModelInfo MakeInfo(const PretrainConfig& config, const TrainingData& data,
     info.classes = from.classes;
     if (from.contract)
       throw UsageError("{}: a sparse model; pretrain wants a dense one", init->path());
+    data.RequireClasses(info, init->path());
   }
   const VideoDitConfig& a = info.architecture;
   if (a.in_channels != 3) throw UsageError("model.in_channels: {}, clips have 3", a.in_channels);

@@ -123,9 +123,7 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   const Setting setting = ChooseSetting(config, scope, info);
   const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
   data.RequireShape(ClipShapeOf(info), true);
-  if (info.architecture.classes > 0 && info.classes != data.classes()) {
-    throw UsageError("{}: its classes are not those of {}", scope.Input("data"), student_path);
-  }
+  data.RequireClasses(info, student_path);
 
   Context& context = scope.context();
   const DType compute = ParseDType(config.train.compute);
