@@ -103,9 +103,8 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   writer.Attribute("/training", "held-out-loss",
                    std::vector<double>{loss.value, loss.interval.low, loss.interval.high});
   scope.Commit(std::move(writer));
-  if (scope.Has("curve")) scope.WriteText(scope.Input("curve"), CurveTsv(curve));
-  const std::string text =
-      fmt::format("{:.5f} [{:.5f}, {:.5f}]", loss.value, loss.interval.low, loss.interval.high);
+  WriteCurve(scope, curve);
+  const std::string text = ToText(loss);
   const Json json = {{"output", scope.Output()},
                      {"steps", trainer.steps()},
                      {"held_out_loss", loss.value},
