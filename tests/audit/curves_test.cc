@@ -31,7 +31,7 @@ class Curves : public ::testing::Test {
     return record;
   }
   std::string Html(const std::vector<Record>& records) {
-    return LossCurves((folder / "ledger").string(), records);
+    return LossCurves(folder / "ledger", records);
   }
   bool Draws(const std::string& html) { return Says(html, "class=\"line\""); }
   bool Says(const std::string& html, const std::string& part) {
@@ -68,7 +68,7 @@ TEST_F(Curves, OfAnotherFileThanTheRecordedOneAreNotDrawn) {
   WriteText(folder / "c.tsv", tsv + "4\t0.2\t1\t0.1\n", true);
   EXPECT_TRUE(Says(Html({record}), "../c.tsv is not the file of the record")) << Html({record});
   EXPECT_FALSE(Draws(Html({record})));
-  std::filesystem::remove(std::string(folder / "c.tsv"));
+  std::filesystem::remove(folder / "c.tsv");
   EXPECT_TRUE(Says(Html({record}), "../c.tsv is missing")) << Html({record});
   EXPECT_FALSE(Draws(Html({record})));
 }
