@@ -42,10 +42,10 @@ sparsify sweep    qkv.h5 -c "$here/sweep.yaml" -o sweep.tsv "${recorded[@]}"
 # Sparse without training, and what that costs; then the student that was trained for it, which goes on to
 # follow the tuned teacher.
 sparsify model    dense.h5 -c "$here/policy.yaml" -o sparse0.h5 "${recorded[@]}"
-generate evaluate sparse0.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid0.yaml" -o runs0.h5 "${recorded[@]}"
+generate evaluate sparse0.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid0.yaml" --seed 1 -o runs0.h5 "${recorded[@]}"
 distill  sparse   "$pair/sparse.h5" --teacher dense.h5 --data clips.h5 -c "$here/sparse.yaml" --curve sparse.tsv -o sparse.h5 "${recorded[@]}"
-generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid.yaml" -o runs.h5 "${recorded[@]}"
-calibrate frontier --runs runs.h5 -o frontier.tsv "${recorded[@]}"
+generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid.yaml" --seed 1 -o runs.h5 "${recorded[@]}"
+calibrate frontier --runs runs.h5 --loss error -o frontier.tsv "${recorded[@]}"
 # Exit status 5 says that nothing could be certified: the selection is then the dense model.
 calibrate select  --runs runs.h5 -c "$here/target.yaml" -o selection.yaml "${recorded[@]}" || [ $? -eq 5 ]
 generate sample   sparse.h5 --fallback dense.h5 --selection selection.yaml -c "$here/sample.yaml" --seed 7 -o sample.h5 "${recorded[@]}"

@@ -62,6 +62,14 @@ std::vector<PlotLevel> HeldOut(const Record& record) {
   return {level};
 }
 
+// The number by which the report lists a run: its intent's.
+uint64_t Listed(const Record& closing, const std::vector<Record>& records) {
+  const auto intent = std::find_if(records.begin(), records.end(), [&](const Record& r) {
+    return r.phase == "intent" && r.run_id == closing.run_id;
+  });
+  return intent == records.end() ? closing.seq : intent->seq;
+}
+
 std::string Draw(const std::vector<LossPoint>& curve, const Record& record) {
   std::vector<double> steps, losses;
   for (const LossPoint& p : curve) {
@@ -88,10 +96,11 @@ std::string LossCurves(const std::string& folder, const std::vector<Record>& rec
   for (const Record& record : records) {
     if (!Trains(record)) continue;
     const FileRef* model = OutputOf(record, "output");
-    html += "<h3>" +
-            Escape(fmt::format("{} {}{} (record {})", record.tool, record.verb,
-                               model == nullptr ? "" : ": " + model->path, record.seq)) +
-            "</h3>\n";
+    html +=
+        "<h3>" +
+        Escape(fmt::format("{} {}{} (record {})", record.tool, record.verb,
+                           model == nullptr ? "" : ": " + model->path, Listed(record, records))) +
+        "</h3>\n";
     try {
       html += Draw(CurveOf(folder, record), record);
     } catch (const Error& e) {

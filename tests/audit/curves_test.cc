@@ -49,6 +49,8 @@ TEST_F(Curves, AreOfEveryVerbThatTrainsAndOfNoOther) {
   other.tool = "generate";
   intent.phase = "intent";
   EXPECT_EQ(Html({other, intent}), "");
+  intent.seq = 2;
+  EXPECT_TRUE(Says(Html({intent, Training(tsv)}), "distill sparse: ../m.h5 (record 2)"));
 }
 
 TEST_F(Curves, HaveTheHeldOutLossOfTheRecord) {
