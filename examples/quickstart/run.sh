@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # From real video to a report that verifies, on a CPU: installs what it needs (as root on Debian 12),
-# builds the five tools, runs the whole pipe from a shipped model.
+# builds the five tools, runs the whole pipe from the shipped pair of examples/objects/small.
 #
 #   examples/quickstart/run.sh [OUT]     OUT: a folder that does not exist yet (out)
 #
@@ -31,20 +31,24 @@ echo "quickstart: tools ready after $((SECONDS - start)) s"
 mkdir -p "$out"
 cp "$here"/clips/*.mp4 "$out/"
 cd "$out"
+pair=$here/../objects/small
 recorded=(--ledger ledger --keys keys --progress lines)
 
 audit    log init ledger --keys keys
 generate import   box.mp4 cup.mp4 tree.mp4 -c "$here/clips.yaml" -o clips.h5 "${recorded[@]}"
-distill  pretrain -c "$here/tune.yaml" --init "$here/model/shipped.h5" --data clips.h5 -o dense.h5 "${recorded[@]}"
+distill  pretrain -c "$here/tune.yaml" --init "$pair/dense.h5" --data clips.h5 --curve dense.tsv -o dense.h5 "${recorded[@]}"
 generate capture  dense.h5 --data clips.h5 -c "$here/capture.yaml" -o qkv.h5 "${recorded[@]}"
 sparsify sweep    qkv.h5 -c "$here/sweep.yaml" -o sweep.tsv "${recorded[@]}"
+# Sparse without training, and what that costs; then the student that was trained for it, which goes on to
+# follow the tuned teacher.
 sparsify model    dense.h5 -c "$here/policy.yaml" -o sparse0.h5 "${recorded[@]}"
-distill  sparse   sparse0.h5 --teacher dense.h5 --data clips.h5 -c "$here/sparse.yaml" -o sparse.h5 "${recorded[@]}"
-generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid.yaml" -o runs.h5 "${recorded[@]}"
-calibrate frontier --runs runs.h5 -o frontier.tsv "${recorded[@]}"
+generate evaluate sparse0.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid0.yaml" --seed 1 -o runs0.h5 "${recorded[@]}"
+distill  sparse   "$pair/sparse.h5" --teacher dense.h5 --data clips.h5 -c "$here/sparse.yaml" --curve sparse.tsv -o sparse.h5 "${recorded[@]}"
+generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --grid "$here/grid.yaml" --seed 1 -o runs.h5 "${recorded[@]}"
+calibrate frontier --runs runs.h5 --loss error -o frontier.tsv "${recorded[@]}"
 # Exit status 5 says that nothing could be certified: the selection is then the dense model.
 calibrate select  --runs runs.h5 -c "$here/target.yaml" -o selection.yaml "${recorded[@]}" || [ $? -eq 5 ]
-generate sample   sparse.h5 --fallback dense.h5 --selection selection.yaml --seed 7 -o sample.h5 "${recorded[@]}"
+generate sample   sparse.h5 --fallback dense.h5 --selection selection.yaml -c "$here/sample.yaml" --seed 7 -o sample.h5 "${recorded[@]}"
 generate export   sample.h5 -o sample.mp4 "${recorded[@]}"
 generate export   sample.h5 -o sample.png "${recorded[@]}"
 audit    verify   ledger

@@ -54,10 +54,10 @@ if ! sinfo -h >/dev/null 2>&1; then
   echo "slurm: one node started after $((SECONDS - start)) s"
 fi
 
-model=$root/examples/quickstart/model/shipped.h5
+model=$root/examples/three-clips/model/shipped.h5
 cp "$root"/examples/quickstart/clips/*.mp4 .
-generate import box.mp4 cup.mp4 tree.mp4 -c "$root/examples/quickstart/clips.yaml" -o clips.h5 -q
-sparsify model "$model" -c "$root/examples/quickstart/policy.yaml" -o sparse.h5 -q
+generate import box.mp4 cup.mp4 tree.mp4 -c "$root/examples/three-clips/clips.yaml" -o clips.h5 -q
+sparsify model "$model" -c "$root/examples/three-clips/policy.yaml" -o sparse.h5 -q
 sample=(generate sample "$model" --classes-from "$here/classes.txt" --seed 7 --threads 1
   --steps "$([ -n "$requeue" ] && echo 12 || echo 2)")
 evaluate=(generate evaluate sparse.h5 --reference "$model" --data clips.h5 --units 4 --seed 7 --threads 1)

@@ -4,7 +4,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "lib/audit/curves.h"
 #include "lib/audit/html.h"
+#include "lib/audit/plot.h"
 #include "lib/audit/verbs.h"
 #include "lib/base/digest.h"
 #include "lib/base/error.h"
@@ -169,6 +171,8 @@ Report MakeReport(const NoConfig&, RunScope& scope) {
   if (!scope.Begin({.what = "report on " + folder})) return {};
   const Verification v = VerifyLedger(folder, options);
   std::string body = "<h2>Verification</h2>\n" + Verdict(v) + "<h2>What ran</h2>\n" + WhatRan(v);
+  const std::string curves = LossCurves(folder, v.records);
+  if (!curves.empty()) body += "<h2>Loss curves</h2>\n" + curves;
   const std::string runs = NewestFile(folder, v, &IsRuns);
   if (!runs.empty()) body += "<h2>Cost against loss</h2>\n" + Frontier(runs);
   const std::string selection = NewestFile(folder, v, &IsSelection);

@@ -65,9 +65,10 @@ VerbInfo ReportInfo() {
   VerbInfo info{
       .tool = "audit", .name = "report", .summary = "one self-contained HTML page of a ledger"};
   info.description =
-      "Verification first, then what ran and what it cost, the frontier of the newest runs file "
-      "and the\n"
-      "pictures that were exported. The page loads nothing from elsewhere.";
+      "Verification first, then what ran and what it cost, the loss curves of trainings, the "
+      "frontier of the\n"
+      "newest runs file and the pictures that were exported. The page loads nothing from "
+      "elsewhere.";
   info.arguments = {{"folder", "", kFolder, true, false, "the ledger"},
                     {"output", "-o,--output", kOutput, true, false, "the page; - is stdout"},
                     {"key", "--key", kInput, false, false, "pinned verifier key of the log"}};

@@ -165,7 +165,7 @@ Report Classify(const ClassifyConfig& config, RunScope& scope) {
   WriteClassifier(&writer, info, weights);
   writer.Attribute("/training", "steps", trainer.steps());
   scope.Commit(std::move(writer));
-  if (scope.Has("curve")) scope.WriteText(scope.Input("curve"), CurveTsv(curve));
+  WriteCurve(scope, curve);
   const Interval interval = info.accuracy_interval();
   const std::string text =
       fmt::format("{:.4f} [{:.4f}, {:.4f}]", info.accuracy(), interval.low, interval.high);

@@ -34,6 +34,7 @@ ModelInfo MakeInfo(const PretrainConfig& config, const TrainingData& data,
     info.classes = from.classes;
     if (from.contract)
       throw UsageError("{}: a sparse model; pretrain wants a dense one", init->path());
+    data.RequireClasses(info, init->path());
   }
   const VideoDitConfig& a = info.architecture;
   if (a.in_channels != 3) throw UsageError("model.in_channels: {}, clips have 3", a.in_channels);
@@ -102,9 +103,8 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   writer.Attribute("/training", "held-out-loss",
                    std::vector<double>{loss.value, loss.interval.low, loss.interval.high});
   scope.Commit(std::move(writer));
-  if (scope.Has("curve")) scope.WriteText(scope.Input("curve"), CurveTsv(curve));
-  const std::string text =
-      fmt::format("{:.5f} [{:.5f}, {:.5f}]", loss.value, loss.interval.low, loss.interval.high);
+  WriteCurve(scope, curve);
+  const std::string text = ToText(loss);
   const Json json = {{"output", scope.Output()},
                      {"steps", trainer.steps()},
                      {"held_out_loss", loss.value},

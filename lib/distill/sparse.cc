@@ -43,6 +43,13 @@ std::string ErrorText(const RelativeError& e) {
   return fmt::format("{:.5f} [{:.5f}, {:.5f}]", e.value, e.interval.low, e.interval.high);
 }
 
+// The loss of velocity distillation on the held-out draws, in the unit of the training's.
+HeldOutLoss HeldOutLossOf(const RelativeError& e, const ModelInfo& info) {
+  std::vector<double> losses = e.difference;
+  for (double& loss : losses) loss /= static_cast<double>(info.ClipShape(1).elements());
+  return {Mean(losses), MeanInterval(losses)};
+}
+
 // The setting to train for: one of the contract, or what a selection made for this very file names.
 Setting ChooseSetting(const SparseConfig& config, RunScope& scope, const ModelInfo& info) {
   const std::string& path = scope.Input("model");
@@ -123,9 +130,7 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   const Setting setting = ChooseSetting(config, scope, info);
   const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
   data.RequireShape(ClipShapeOf(info), true);
-  if (info.architecture.classes > 0 && info.classes != data.classes()) {
-    throw UsageError("{}: its classes are not those of {}", scope.Input("data"), student_path);
-  }
+  data.RequireClasses(info, student_path);
 
   Context& context = scope.context();
   const DType compute = ParseDType(config.train.compute);
@@ -178,6 +183,10 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   const Interval gain =
       draws > 0 ? PairedInterval(before.difference, after.difference) : Interval{};
   const double scale = draws > 0 ? Mean(before.reference) : 1;
+  std::map<std::string, std::string> facts = {{"density", fmt::format("{:.4f}", after.density)},
+                                              {"e before", ErrorText(before)},
+                                              {"e after", ErrorText(after)}};
+  if (velocity && draws > 0) facts["held-out loss"] = ToText(HeldOutLossOf(after, info));
 
   TensorWriter writer = scope.NewFile(EncodingType::kModel);
   WriteModel(&writer, info, weights, ParseDType(config.train.stored));
@@ -190,7 +199,7 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   writer.Attribute("/training", "error-after",
                    std::vector<double>{after.value, after.interval.low, after.interval.high});
   scope.Commit(std::move(writer));
-  if (scope.Has("curve")) scope.WriteText(scope.Input("curve"), CurveTsv(curve));
+  WriteCurve(scope, curve);
   const Json json = {{"output", scope.Output()},
                      {"setting", setting.name},
                      {"density", after.density},
@@ -206,9 +215,7 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
               scope.Output(), setting.name, after.density, trainer.steps(), config.loss, draws,
               ErrorText(before), ErrorText(after), gain.low / scale, gain.high / scale),
           .json = json.dump() + "\n",
-          .facts = {{"density", fmt::format("{:.4f}", after.density)},
-                    {"e before", ErrorText(before)},
-                    {"e after", ErrorText(after)}}};
+          .facts = facts};
 }
 
 }  // namespace suffice::distill

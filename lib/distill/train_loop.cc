@@ -97,4 +97,8 @@ HeldOutLoss MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting
   return {Mean(losses), MeanInterval(losses)};
 }
 
+std::string ToText(const HeldOutLoss& loss) {
+  return fmt::format("{:.5f} [{:.5f}, {:.5f}]", loss.value, loss.interval.low, loss.interval.high);
+}
+
 }  // namespace suffice::distill

@@ -9,6 +9,7 @@
 #include "lib/distill/training_data.h"
 #include "lib/model/flow_trainer.h"
 #include "lib/model/held_out.h"
+#include "lib/policy/loss_curve.h"
 #include "lib/run/run_scope.h"
 #include "lib/stats/inference.h"
 
@@ -33,11 +34,6 @@ void Visit(Fields& f, MixConfig& c);
 void Visit(Fields& f, TrainConfig& c);
 void CheckTrainConfig(const TrainConfig& config);
 
-struct LossPoint {
-  int64_t step = 0;
-  double loss = 0, gradient_norm = 0, lr = 0;
-};
-
 // Trains to config.steps, going on from `checkpoint` if there is one. `before_checkpoint`, if
 // given, is called before each. Throws kFailed when the loss or a gradient is not a number, or when
 // the loss collapses (loss_watch.h): the message names the step, the part of the model and the last
@@ -47,7 +43,8 @@ std::vector<LossPoint> Train(RunScope& scope, FlowTrainer& trainer, const ModelI
                              const TrainingData& data, const TrainConfig& config,
                              const TensorReader* checkpoint,
                              const std::function<void()>& before_checkpoint = nullptr);
-std::string CurveTsv(const std::vector<LossPoint>& curve);
+// Writes what --curve asks for, if it is given: an output of the role curve.
+void WriteCurve(RunScope& scope, const std::vector<LossPoint>& curve);
 FlowTrainingConfig ToTrainerConfig(const TrainConfig& config);
 
 // e = sum |u - u_d|^2 / sum |u_d|^2 over held-out units, with a bootstrap interval over units.
@@ -66,6 +63,7 @@ struct HeldOutLoss {
   double value = 0;
   Interval interval;
 };
+std::string ToText(const HeldOutLoss& loss);  // "0.13300 [0.08600, 0.18000]"
 HeldOutLoss MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
                         const HeldOutUnits& units, int64_t count, const std::string& what);
 

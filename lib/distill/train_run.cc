@@ -5,6 +5,7 @@
 #include "lib/base/error.h"
 #include "lib/distill/loss_watch.h"
 #include "lib/distill/train_loop.h"
+#include "lib/io/text_file.h"
 #include "lib/run/checkpoint_shards.h"
 
 namespace suffice::distill {
@@ -119,12 +120,11 @@ class TrainRun {
 
 }  // namespace
 
-std::string CurveTsv(const std::vector<LossPoint>& curve) {
-  std::string tsv = "step\tloss\tgradient_norm\tlr\n";
-  for (const LossPoint& p : curve) {
-    tsv += fmt::format("{}\t{:.7g}\t{:.7g}\t{:.7g}\n", p.step, p.loss, p.gradient_norm, p.lr);
-  }
-  return tsv;
+void WriteCurve(RunScope& scope, const std::vector<LossPoint>& curve) {
+  if (!scope.Has("curve")) return;
+  const std::string& path = scope.Input("curve");
+  WriteText(path, CurveTsv(curve), scope.options().force);
+  if (path != "-") scope.AddOutput(path, "curve");
 }
 
 std::vector<LossPoint> Train(RunScope& scope, FlowTrainer& trainer, const ModelInfo& info,

@@ -66,6 +66,11 @@ void TrainingData::RequireShape(const ClipShape& shape, bool held_out) const {
   if (held_out) datasets_.front().RequireShape(shape, true, paths_.front());
 }
 
+void TrainingData::RequireClasses(const ModelInfo& model, const std::string& path) const {
+  if (model.architecture.classes > 0 && model.classes != classes())
+    throw UsageError("{}: its classes are not those of {}", paths_.front(), path);
+}
+
 size_t TrainingData::DatasetOf(uint64_t seed, uint64_t number, int64_t batch) const {
   if (datasets_.size() == 1) return 0;
   const double u = alternate_

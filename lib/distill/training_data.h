@@ -33,6 +33,9 @@ class TrainingData {
   // Throws kUsage, naming the file, where clips of this shape do not fit: training clips of every
   // dataset, and held-out ones of the first if they are wanted.
   void RequireShape(const ClipShape& shape, bool held_out) const;
+  // Throws kUsage unless the classes are, name by name, those of the model at `path`, if it has
+  // any.
+  void RequireClasses(const ModelInfo& model, const std::string& path) const;
 
   // Which dataset sample `number` comes from, in steps of `batch` samples. mixed: each sample by
   // weight. alternate: all samples of a step from one dataset; step s takes the one at van der

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -67,6 +69,26 @@ std::vector<SourceConfig> ConfigsOf(const ImportConfig& config, const std::strin
     }
   }
   return entries;
+}
+
+// Those that the config names, or the labels in the order in which they appear.
+std::vector<std::string> ClassesOf(const ImportConfig& config,
+                                   const std::vector<SourceConfig>& sources) {
+  std::vector<std::string> classes;
+  for (const std::string& name : config.classes) {
+    if (std::find(classes.begin(), classes.end(), name) != classes.end())
+      throw UsageError("classes: '{}' is named twice", name);
+    classes.push_back(name);
+  }
+  for (const SourceConfig& source : sources) {
+    if (std::find(classes.begin(), classes.end(), source.label) != classes.end()) continue;
+    if (!config.classes.empty()) {
+      throw UsageError("{}: label '{}': none of the classes, which are {}", source.file,
+                       source.label, fmt::join(classes, ", "));
+    }
+    classes.push_back(source.label);
+  }
+  return classes;
 }
 
 // Entries with the same content, under whatever names, must not bring it into both splits.
@@ -209,14 +231,10 @@ Report Import(const ImportConfig& config, RunScope& scope) {
   }
   CheckNames(config, paths);
   std::vector<SourceConfig> sources;
-  std::vector<std::string> classes;
   for (const std::string& path : paths) {
-    for (SourceConfig& source : ConfigsOf(config, path)) {
-      if (std::find(classes.begin(), classes.end(), source.label) == classes.end())
-        classes.push_back(source.label);
-      sources.push_back(std::move(source));
-    }
+    for (SourceConfig& source : ConfigsOf(config, path)) sources.push_back(std::move(source));
   }
+  const std::vector<std::string> classes = ClassesOf(config, sources);
   CheckLeaks(scope, sources);
   int64_t count_all = 0;
   for (const SourceConfig& source : sources) count_all += PathCount(source);

@@ -35,6 +35,8 @@ void Visit(Fields& f, ImportConfig& c) {
   f("fps", c.fps, "resample to this rate; 0: every frame").Range(0, 1000);
   f("stride", c.stride, "every so many frames").Range(1, 1000).Flag("stride");
   f("held_out", c.held_out, "fraction at the end of each source that is held out").Range(0, 0.9);
+  f("classes", c.classes,
+    "names of the classes in the order of a model's; none: as the labels appear");
   f.List("sources", c.sources, "what differs for single files; each entry of a file is a source");
   f("as", c.tensors_as, "type of tensors from .safetensors and .npy files")
       .OneOf({"keep", "f32", "bf16"})

@@ -42,6 +42,7 @@ struct ImportConfig {
   double fps = 0;
   int64_t stride = 1;
   double held_out = 0.25;
+  std::vector<std::string> classes;  // in the order of their numbers; empty: as labels appear
   std::vector<SourceConfig> sources;
   std::string tensors_as = "keep";  // safetensors and npy: keep, f32, bf16
   std::vector<int64_t> grid;        // of their tokens: frames, rows, columns; empty: not said

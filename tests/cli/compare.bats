@@ -1,15 +1,16 @@
 #!/usr/bin/env bats
 # SPDX-License-Identifier: Apache-2.0
-# How good samples are: a classifier of the quickstart's clips, and samples of its shipped model
+# How good samples are: a classifier of three clips, and samples of the model that knows them
 # against real clips and against each other.
 load helper
 
-quickstart=$BATS_TEST_DIRNAME/../../examples/quickstart
+clips=$BATS_TEST_DIRNAME/../../examples/quickstart/clips
+three_clips=$BATS_TEST_DIRNAME/../../examples/three-clips
 
-# clips.h5 of the quickstart, and a classifier of three classes after `$1` steps.
+# clips.h5 of the three clips, and a classifier of three classes after `$1` steps.
 make_classifier() {
   command -v ffmpeg >/dev/null || skip "ffmpeg not found"
-  generate import "$quickstart"/clips/{box,cup,tree}.mp4 -c "$quickstart/clips.yaml" -o clips.h5 \
+  generate import "$clips"/{box,cup,tree}.mp4 -c "$three_clips/clips.yaml" -o clips.h5 \
     -q >/dev/null
   distill classify --data clips.h5 --steps "$1" --batch 8 --set train.held_out_draws=60 --seed 1 \
     --curve curve.tsv -o classifier.h5 --json -q >classifier.json
@@ -40,7 +41,7 @@ low, high = made["interval"]
 assert made["draws"] == 60 and low <= made["accuracy"] <= high, made
 assert made["accuracy"] > made["largest_class"], made  # it learnt something
 PYTHON
-  generate sample "$quickstart/model/shipped.h5" --steps 1 --count 6 --seed 3 -o sample.h5 -q >/dev/null
+  generate sample "$three_clips/model/shipped.h5" --steps 1 --count 6 --seed 3 -o sample.h5 -q >/dev/null
   run -0 --separate-stderr generate compare sample.h5 --reference clips.h5 --draws 12 \
     --features classifier.h5 --set resamples=100 -o scores.json
   [[ $stderr == *"a covariance is singular"* ]]

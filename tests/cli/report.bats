@@ -33,3 +33,34 @@ load helper
   run -5 --separate-stderr bash -c 'audit report ledger -o - | head -c 15; exit ${PIPESTATUS[0]}'
   [ "$output" = "<!doctype html>" ]
 }
+
+@test "each training shows its loss curve, drawn from the recorded file alone" {
+  make_clips
+  local recorded=(--ledger ledger --keys keys -q)
+  audit log init ledger --keys keys -q >/dev/null
+  distill pretrain -c model.yaml --data clips.h5 --curve dense.tsv -o dense.h5 "${recorded[@]}" \
+    >/dev/null
+  make_sparse
+  grep '^train' model.yaml >sparse.yaml
+  distill sparse sparse.h5 --teacher dense.h5 --data clips.h5 -c sparse.yaml -o student.h5 \
+    "${recorded[@]}" >/dev/null
+  curves() { sed -n '/<h2>Loss curves/,/<h2>Files/p' report.html; }
+
+  run -0 audit report ledger -o report.html
+  [ "$(curves | grep -c '<svg')" = 1 ]
+  curves | grep -q 'aria-label="loss against step"'
+  curves | grep -q '>held out: '
+  # A vertex for each of the 20 steps.
+  [ "$(curves | grep -o 'class="line" d="[^"]*"' | grep -o '[ML]' | wc -l)" = 20 ]
+  curves | grep -q 'No loss curve: was not asked for'
+
+  mv dense.tsv kept.tsv
+  run -0 audit report ledger -o report.html --force
+  curves | grep -q 'No loss curve: ../dense.tsv is missing'
+  run -1 grep '<svg' <(curves)
+
+  sed '2s/$/1/' kept.tsv >dense.tsv
+  run -5 audit report ledger -o report.html --force
+  curves | grep -q 'No loss curve: ../dense.tsv is not the file of the record'
+  run -1 grep '<svg' <(curves)
+}

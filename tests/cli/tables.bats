@@ -4,11 +4,12 @@
 load helper
 
 tables=$BATS_TEST_DIRNAME/../../examples/tables/spargeattention2
-quickstart=$BATS_TEST_DIRNAME/../../examples/quickstart
+clips=$BATS_TEST_DIRNAME/../../examples/quickstart/clips
+three_clips=$BATS_TEST_DIRNAME/../../examples/three-clips
 
 @test "tables of captures: made once, with an interval in each cell, and not under other settings" {
   command -v ffmpeg >/dev/null || skip "ffmpeg not found"
-  generate import "$quickstart"/clips/{box,cup,tree}.mp4 -c "$quickstart/clips.yaml" \
+  generate import "$clips"/{box,cup,tree}.mp4 -c "$three_clips/clips.yaml" \
     --width 40 --height 36 --clip-frames 8 -o clips.h5 -q >/dev/null
   export TINY=1 BACKEND=cpu
   run -0 "$tables/run.sh" clips.h5 out 1_model 7

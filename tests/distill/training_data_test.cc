@@ -55,6 +55,26 @@ TEST_F(TrainingDataTest, MixesByWeight) {
   EXPECT_EQ(Share(Read({.weights = {0, 1}}), 0, 1000, 4), 1);
 }
 
+TEST_F(TrainingDataTest, ClassesAreThoseOfTheModelNameByName) {
+  const auto refusal = [&](const std::vector<std::string>& classes, int64_t count) -> std::string {
+    ModelInfo model;
+    model.classes = classes;
+    model.architecture.classes = count;
+    try {
+      Read({}).RequireClasses(model, "m.h5");
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ExitCode::kUsage);
+      return e.what();
+    }
+    return "taken";
+  };
+  EXPECT_EQ(refusal({"box", "cup"}, 2), "taken");
+  EXPECT_EQ(refusal({}, 0), "taken");
+  EXPECT_NE(refusal({"cup", "box"}, 2).find("its classes are not those of m.h5"),
+            std::string::npos);
+  EXPECT_NE(refusal({"box", "cup", "tree"}, 3), "taken");
+}
+
 TEST_F(TrainingDataTest, AlternatesByStep) {
   const TrainingData equal = Read({.schedule = "alternate"});
   for (uint64_t sample = 0; sample < 64; ++sample)

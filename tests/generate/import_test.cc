@@ -100,6 +100,21 @@ class Photographs : public ::testing::Test {
   TempFolder folder;
 };
 
+TEST_F(Photographs, HaveTheirLabelsAmongTheClassesThatAreNamed) {
+  const std::string one = "  - {file: a.png, split: train, motion: {frames: 3, paths: 1}}\n";
+  ASSERT_EQ(Import(one + "classes: [z, b, a]\n").code, 0);
+  const ClipDataset data = ClipDataset::Read(folder / "clips.h5");
+  EXPECT_EQ(data.classes(), (std::vector<std::string>{"z", "b", "a"}));
+  EXPECT_EQ(data.sources()[0].label, 2);
+  const RunResult unknown = Import(one + "classes: [z, b]\n", "x.h5");
+  EXPECT_EQ(unknown.code, 2);
+  EXPECT_NE(unknown.err.find("label 'a': none of the classes, which are z, b"), std::string::npos)
+      << unknown.err;
+  const RunResult twice = Import(one + "classes: [a, b, a]\n", "x.h5");
+  EXPECT_EQ(twice.code, 2);
+  EXPECT_NE(twice.err.find("'a' is named twice"), std::string::npos) << twice.err;
+}
+
 TEST_F(Photographs, BecomeClipsByTheGivenPath) {
   ASSERT_EQ(Import("  - {file: a.png, split: train, motion: {frames: 3, from: [0, 0, 8, 6], "
                    "to: [8, 4, 8, 6]}}\n")
