@@ -132,7 +132,7 @@ const char* KindOf(H5L_type_t type) {
 
 class Walker {
  public:
-  Walker(const std::string& path, CheckedFile& out) : path_(path), out_(out) {}
+  Walker(const std::string& path, OpenedFile& out) : path_(path), out_(out) {}
 
   void Walk() {
     const H5GroupHandle root(
@@ -325,7 +325,7 @@ class Walker {
   }
 
   const std::string& path_;
-  CheckedFile& out_;
+  OpenedFile& out_;
   std::set<haddr_t> seen_;
 };
 
@@ -379,8 +379,8 @@ FileKind IdentifyFile(const std::string& path) {
   return SaysOurFormat(path, root) ? FileKind::kOurs : FileKind::kForeignHdf5;
 }
 
-CheckedFile OpenChecked(const std::string& path) {
-  CheckedFile out;
+OpenedFile OpenChecked(const std::string& path) {
+  OpenedFile out;
   out.file_bytes = RegularFileBytes(path);
   Superblock block;
   size_t got = 0;

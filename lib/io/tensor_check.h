@@ -29,7 +29,8 @@
 
 namespace suffice {
 
-struct CheckedFile {
+// Open, and everything in it checked.
+struct OpenedFile {
   H5FileHandle file;
   uint64_t file_bytes = 0;
   FileHeader header;
@@ -39,7 +40,7 @@ struct CheckedFile {
 };
 
 // Throws kData as tensor_file.h says. The caller holds an Hdf5Session.
-CheckedFile OpenChecked(const std::string& path);
+OpenedFile OpenChecked(const std::string& path);
 
 enum class FileKind { kNotHdf5, kForeignHdf5, kOurs };
 FileKind IdentifyFile(const std::string& path);

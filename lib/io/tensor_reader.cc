@@ -34,7 +34,7 @@ struct Mapping {
 
 struct TensorReader::Impl {
   std::string path;
-  CheckedFile checked;
+  OpenedFile checked;
   std::set<std::string, std::less<>> verified;  // datasets whose checksum was seen to hold
 
   ~Impl() {
