@@ -55,7 +55,9 @@ class Group {
 
   // Whether any lane's x is true. Also a Sync.
   __device__ static bool Any(bool x) {
-    return kWarps == 1 ? __any_sync(kAllLanes, x) != 0 : __syncthreads_or(x ? 1 : 0) != 0;
+    if constexpr (kWarps > 1) return __syncthreads_or(x ? 1 : 0) != 0;
+    Sync();  // a vote orders no memory
+    return __any_sync(kAllLanes, x) != 0;
   }
 
   template <bool kMass>

@@ -106,6 +106,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
       chosen = ChooseByEstimate<kWeighs>(row, memory, a.rule, setting, place.allowed, choice);
     }
     if (!chosen) {
+      group.Sync();  // the estimate has read the memory that the choice writes
       LongRow again(scores + first, count, warp_words, lane);
       choice = Choose<kWeighs>(again, memory, a.rule, setting, place.allowed);
     }
