@@ -47,7 +47,9 @@ class Memory {
 
   void Open(int change) {
     const std::lock_guard lock(mutex_);
+    const bool was_open = open_ > 0;
     open_ += change;
+    if ((open_ > 0) == was_open) return;
     for (const auto& [data, size] : pieces_) SUFFICE_CHECK(mprotect(data, size, Protection()) == 0);
   }
 
@@ -149,10 +151,8 @@ Backend MakeTable() {
   table.end_recording = [](Context&) -> void* { return UnderWay().release(); };
   table.replay = [](Context& context, void* recording) {
     const auto* const recorded = static_cast<const Recording*>(recording);
-    {
-      const Access access;
-      for (const auto& [data, bytes] : recorded->memory) std::memset(data, 0xFF, bytes);
-    }
+    const Access access;
+    for (const auto& [data, bytes] : recorded->memory) std::memset(data, 0xFF, bytes);
     for (const auto& work : recorded->work) work(context);
   };
   table.free_recording = [](Context&, void* recording) {
