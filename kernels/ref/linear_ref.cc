@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <vector>
+
 #include "kernels/ref/access.h"
 #include "kernels/ref/model_ops_ref.h"
 
@@ -32,13 +34,26 @@ double ActivateDerivative(Activation activation, double x) {
   return 1.0;
 }
 
+// A matrix's rows one after the other: what is read many times is looked up and converted once.
+std::vector<double> InDouble(const View& v) {
+  std::vector<double> out;
+  out.reserve(static_cast<size_t>(v.shape.elements()));
+  for (int64_t i = 0; i < v.dim(0); ++i) {
+    for (int64_t j = 0; j < v.dim(1); ++j) out.push_back(Get(v, {i, j}));
+  }
+  return out;
+}
+
 void Linear(Context&, const LinearParams& p, void*) {
   const int64_t m = p.a.dim(0), k = p.a.dim(1), n = p.b.dim(1);
   const int64_t rows_per_gate = p.gate.empty() ? 1 : m / p.gate.dim(0);
+  const std::vector<double> all_a = InDouble(p.a), all_b = InDouble(p.b);
   for (int64_t i = 0; i < m; ++i) {
     for (int64_t j = 0; j < n; ++j) {
       double x = 0.0;
-      for (int64_t l = 0; l < k; ++l) x += Get(p.a, {i, l}) * Get(p.b, {l, j});
+      const double* a = all_a.data() + i * k;
+      const double* b = all_b.data() + j;
+      for (int64_t l = 0; l < k; ++l) x += a[l] * b[l * n];
       if (!p.bias.empty()) x += Get(p.bias, {j});
       if (!p.pre_activation.empty()) Set(p.pre_activation, {i, j}, x);
       x = Activate(p.activation, x);
