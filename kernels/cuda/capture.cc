@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/capture.h"
 
-#include <memory>
-
 #include "kernels/cuda/device.h"
 
 namespace suffice::cuda {
