@@ -2,9 +2,9 @@
 // Block-sparse attention forward on Hopper (step 4 of kernels/attention.h): the online softmax of
 // FlashAttention-3 (Shah et al., arXiv 2407.08608) over gathered key blocks.
 //
-// A persistent CTA draws rows of the schedule. One producer warp copies Q, and K and V step by
-// step, 128 keys of two listed sub-blocks a step, into rings of stages; each of kGroups warpgroups
-// owns 64 queries, whose S, P and O stay in its registers:
+// A persistent CTA draws rows of the schedule: a scout warp reads their lists ahead, one producer
+// thread copies Q, and K and V step by step, 128 keys of two listed sub-blocks a step, into rings
+// of stages; each of kGroups warpgroups owns 64 queries, whose S, P and O stay in its registers:
 //
 //   S = Q K^T                    while the previous step's O += P V runs
 //   m' = max(m, c max S)         c = scale log2 e; exponents are base 2 from here on
@@ -19,7 +19,7 @@
 #include "kernels/cuda/hopper/attend_args.h"
 #include "kernels/cuda/hopper/entries.h"
 #include "kernels/cuda/hopper/tiles.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 
 namespace suffice::cuda::hopper {
 namespace {
@@ -39,6 +39,7 @@ struct alignas(1024) Shared {
   WorkItem item[kItems];
   int first_key[kStages][2];  // of each half of a step
   int arrived[kGroups];
+  Trail trail;
   Barrier q_full[kItems], q_empty[kItems], k_full[kStages], k_empty[kStages], v_full[kStages],
       v_empty[kStages];
 };
@@ -46,30 +47,27 @@ struct alignas(1024) Shared {
 // Named barriers; 0 is that of __syncthreads().
 enum Named { kTurn = 1, kGroup = 3 };  // each of one barrier per warpgroup
 
-// --- the producer warp
+// --- the producer, one thread
 
 template <class SharedTiles, int kDim, int kStages>
 struct Producer {
   const AttendArgs& args;
   SharedTiles& shared;
-  int lane;
   RingPlace<kStages> k_place = {}, v_place = {};
   RingPlace<kItems> q_place = {};
 
   // Hands an item to the consumers, with its queries.
   __device__ void Publish(const WorkItem& item, const Place& place) {
-    if (lane == 0) {
-      const int i = q_place.stage;
-      Wait(shared.q_empty[i], q_place.parity ^ 1);
-      shared.item[i] = item;
-      if (item.row < 0) {
-        Arrive(shared.q_full[i]);
-      } else {
-        ArriveExpecting(shared.q_full[i], sizeof(shared.q[i]));
-        LoadRows<kDim, SharedTiles::kQueries>(args.q, shared.q[i], shared.q_full[i],
-                                              place.block * SharedTiles::kQueries, place.head,
-                                              place.batch);
-      }
+    const int i = q_place.stage;
+    Wait(shared.q_empty[i], q_place.parity ^ 1);
+    shared.item[i] = item;
+    if (item.row < 0) {
+      Arrive(shared.q_full[i]);
+    } else {
+      ArriveExpecting(shared.q_full[i], sizeof(shared.q[i]));
+      LoadRows<kDim, SharedTiles::kQueries>(args.q, shared.q[i], shared.q_full[i],
+                                            place.block * SharedTiles::kQueries, place.head,
+                                            place.batch);
     }
     q_place.Next();
   }
@@ -89,38 +87,31 @@ struct Producer {
     shared.first_key[s][0] = first < args.lists.n_k ? first : kNoKey;
     shared.first_key[s][1] = second_place;
     Load(args.k, shared.k[s], shared.k_full[s], place, first, second);
+    k_place.Next();
   }
 
   // A step of zeros: keys beyond the tensor, which are hidden. Rows without keys have one, so that
   // consumers need no case for them.
   __device__ void LoadNothing(const Place& place, bool values) {
     const int beyond[2] = {args.lists.n_k, args.lists.n_k};
-    if (lane == 0) {
-      LoadStep(place, beyond[0], beyond[1], kNoKey);
-      if (values) LoadValues(place, beyond);
-    }
-    k_place.Next();
+    LoadStep(place, beyond[0], beyond[1], kNoKey);
+    if (values) LoadValues(place, beyond);
   }
 
-  // The keys of an item, K one step ahead of V. An odd last step copies its sub-block twice, since
-  // what is multiplied must be finite, and hides the second.
-  __device__ void LoadKeys(const WorkItem& item, const Place& place) {
-    Entries<false> entries(args.lists, item, lane);
-    int last[2] = {};
-    const int steps = (item.count + 1) / 2;
-    for (int step = 0; step < steps; ++step) {
-      const bool whole = 2 * step + 1 < item.count;
-      const int first = entries.Next().token;
-      const int second = whole ? entries.Next().token : first;
-      if (lane == 0) {
-        LoadStep(place, first, second, whole ? second : kNoKey);
-        if (step > 0) LoadValues(place, last);
-      }
-      k_place.Next();
+  // The keys of a batch, K one step ahead of V: `last` has those whose V is due. An odd last step
+  // copies its sub-block twice, since what is multiplied must be finite, and hides the second.
+  __device__ void LoadKeys(const Batch& batch, const Place& place, int (&last)[2]) {
+    const int size = batch.size();
+    for (int n = 0; n < size; n += 2) {
+      const bool whole = n + 1 < size;
+      const int first = batch.entries[n].token;
+      const int second = whole ? batch.entries[n + 1].token : first;
+      LoadStep(place, first, second, whole ? second : kNoKey);
+      if (batch.first + n > 0) LoadValues(place, last);
       last[0] = first;
       last[1] = second;
     }
-    if (lane == 0) LoadValues(place, last);
+    if (batch.is_last()) LoadValues(place, last);
   }
 
   __device__ void LoadValues(const Place& place, const int (&keys)[2]) {
@@ -131,15 +122,18 @@ struct Producer {
   }
 
   __device__ void Run() {
+    Follower follower(shared.trail);
+    int last[2] = {};
     while (true) {
-      const WorkItem item = NextItem(args.lists, args.schedule, lane);
-      const Place place = PlaceOf(max(item.row, 0), args.heads, args.lists.blocks);
-      Publish(item, place);
-      if (item.row < 0) {
+      const Batch& batch = follower.Next();
+      const Place place = PlaceOf(max(batch.item.row, 0), args.heads, args.lists.blocks);
+      if (batch.first == 0) Publish(batch.item, place);
+      if (batch.item.row < 0) {
         LoadNothing(place, false);  // consumers start the first S of whatever comes
         return;
       }
-      item.count > 0 ? LoadKeys(item, place) : LoadNothing(place, true);
+      batch.item.count > 0 ? LoadKeys(batch, place, last) : LoadNothing(place, true);
+      follower.Done();
     }
   }
 };
@@ -422,6 +416,7 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x == 0) {
     constexpr int kThreads = kWarpgroup * kGroups;  // each releases for itself
+    Init(shared.trail);
     for (int i = 0; i < kItems; ++i) {
       Init(shared.q_full[i], 1);
       Init(shared.q_empty[i], kThreads);
@@ -435,11 +430,12 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
     FenceInit();
   }
   __syncthreads();
+  WaitForKernelBefore();
   if (warpgroup == 0) {
     ShrinkRegisters<kProducerRegisters>();
-    if (threadIdx.x < 32) {
-      Producer<SharedTiles, kDim, kStages>{args, shared, static_cast<int>(threadIdx.x)}.Run();
-    }
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    if (warp == 0 && lane == 0) Producer<SharedTiles, kDim, kStages>{args, shared}.Run();
+    if (warp == 1) Scout<false>(args.lists, args.schedule, 1, shared.trail, lane);
   } else {
     GrowRegisters<kConsumerRegisters<kGroups>>();
     Consumer<SharedTiles, kDim, kGroups, kStages>{args, shared, warpgroup - 1,
@@ -454,9 +450,8 @@ void Launch(const AttendArgs& args, int workers, cudaStream_t stream) {
   const auto kernel = &AttendKernel<kDim, kGroups, kStages>;
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend");
-  const auto grid = static_cast<unsigned>(workers);
-  kernel<<<grid, kWarpgroup*(kGroups + 1), kBytes, stream>>>(args);
-  CheckLaunch("attend");
+  LaunchNext("attend", true, kernel, static_cast<unsigned>(workers), kWarpgroup * (kGroups + 1),
+             kBytes, stream, args);
 }
 
 }  // namespace

@@ -7,13 +7,13 @@
 //   P^T = 2^(c S^T - lse2)    dS^T = P^T (dP^T - delta)
 //   dV += P^T dO              dK += dS^T Q
 //
-// and at the end dk = scale dK. A CTA holds two workers, each of a warpgroup and a producer warp
-// with a ring of its own: while one computes weights, the other's products run, and neither waits
-// for the other's columns to end.
+// and at the end dk = scale dK. A CTA holds two workers, each of a warpgroup, a producer and a
+// scout with a ring of its own: while one computes weights, the other's products run, and neither
+// waits for the other's columns to end.
 #include "kernels/cuda/hopper/attend_backward_args.h"
 #include "kernels/cuda/hopper/entries.h"
 #include "kernels/cuda/hopper/tiles.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 
 namespace suffice::cuda::hopper {
 namespace {
@@ -31,6 +31,7 @@ struct alignas(1024) Shared {
   int first_key;  // of the item's sub-block that is in work
   int first_query[kStages];
   int arrived;
+  Trail trail;
   Barrier k_full, k_empty, full[kStages], empty[kStages];
 };
 
@@ -43,7 +44,6 @@ struct Producer {
 
   const GradientArgs& args;
   Shared<kDim>& shared;
-  int lane;
   RingPlace<kStages> place = {};
   uint32_t k_parity = 0;
 
@@ -77,23 +77,17 @@ struct Producer {
   }
 
   __device__ void Run() {
-    const int parts = args.lists.block_k / kSubBlock;
+    Follower follower(shared.trail);
     while (true) {
-      const WorkItem item = NextItem(args.lists, args.schedule, lane);
-      const Place at = PlaceOf(max(item.row, 0), args.heads, args.lists.blocks);
-      if (item.row < 0) {
-        if (lane == 0) Publish(item, at, 0);
-        break;
+      const Batch& batch = follower.Next();
+      const Place at = PlaceOf(max(batch.item.row, 0), args.heads, args.lists.blocks);
+      if (batch.first == 0) {
+        Publish(batch.item, at, at.block * args.lists.block_k + batch.pass * kSubBlock);
       }
-      for (int part = 0; part < parts; ++part) {
-        if (lane == 0) Publish(item, at, at.block * args.lists.block_k + part * kSubBlock);
-        if (item.count == 0) continue;
-        Entries<true> entries(args.lists, item, lane);
-        for (int n = 0; n < item.count; ++n) {
-          const Entry entry = entries.Next();
-          if (lane == 0) LoadQueries(entry, at);
-        }
-      }
+      if (batch.item.row < 0) return;
+      const int size = batch.size();
+      for (int n = 0; n < size; ++n) LoadQueries(batch.entries[n], at);
+      follower.Done();
     }
   }
 };
@@ -257,6 +251,7 @@ __global__ void __launch_bounds__(kWarpgroup*(kWorkers + 1), 1)
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x < kWorkers) {
     Shared<kDim>& own = shared[threadIdx.x];
+    Init(own.trail);
     Init(own.k_full, 1);
     Init(own.k_empty, kWarpgroup);
     for (int i = 0; i < kStages; ++i) {
@@ -266,11 +261,16 @@ __global__ void __launch_bounds__(kWarpgroup*(kWorkers + 1), 1)
     FenceInit();
   }
   __syncthreads();
+  WaitForKernelBefore();
   if (warpgroup == 0) {
     ShrinkRegisters<kProducerRegisters>();
-    const int warp = static_cast<int>(threadIdx.x) / 32;
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    Shared<kDim>& own = shared[warp % kWorkers];
     if (warp < kWorkers) {
-      Producer<kDim>{args, shared[warp], static_cast<int>(threadIdx.x) % 32}.Run();
+      if (lane == 0) Producer<kDim>{args, own}.Run();
+    } else {
+      const int parts = args.lists.block_k / kSubBlock;  // of a column, which follow each other
+      Scout<true>(args.lists, args.schedule, parts, own.trail, lane);
     }
   } else {
     GrowRegisters<kConsumerRegisters>();
@@ -286,8 +286,8 @@ void Launch(const GradientArgs& args, int workers, cudaStream_t stream) {
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend_backward: dk, dv");
   const auto grid = static_cast<unsigned>(workers / kWorkers);
-  kernel<<<grid, kWarpgroup*(kWorkers + 1), kBytes, stream>>>(args);
-  CheckLaunch("attend_backward: dk, dv");
+  LaunchNext("attend_backward: dk, dv", true, kernel, grid, kWarpgroup * (kWorkers + 1), kBytes,
+             stream, args);
 }
 
 }  // namespace

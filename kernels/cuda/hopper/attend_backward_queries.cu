@@ -7,12 +7,12 @@
 //   P = 2^(c S - lse2)             recomputed from the log-sum-exp
 //   dS = P (dP - delta)            rounded to bf16 for the product
 //
-// and at the end dq = scale dQ. The form is that of attend.cu: one producer warp, kGroups
+// and at the end dq = scale dQ. The form is that of attend.cu: a scout, a producer, and kGroups
 // warpgroups that share the keys.
 #include "kernels/cuda/hopper/attend_backward_args.h"
 #include "kernels/cuda/hopper/entries.h"
 #include "kernels/cuda/hopper/tiles.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 
 namespace suffice::cuda::hopper {
 namespace {
@@ -33,6 +33,7 @@ struct alignas(1024) Shared {
   WorkItem item;
   int first_key[kKeys];
   int arrived[kGroups];
+  Trail trail;
   Barrier q_full, q_empty, k_full[kKeys], k_empty[kKeys], v_full[kValues], v_empty[kValues];
 };
 
@@ -45,7 +46,6 @@ struct Producer {
 
   const GradientArgs& args;
   Tiles& shared;
-  int lane;
   RingPlace<Tiles::kKeys> k_place = {};
   RingPlace<Tiles::kValues> v_place = {};
   uint32_t q_parity = 0;
@@ -86,17 +86,15 @@ struct Producer {
   }
 
   __device__ void Run() {
+    Follower follower(shared.trail);
     while (true) {
-      const WorkItem item = NextItem(args.lists, args.schedule, lane);
-      const Place place = PlaceOf(max(item.row, 0), args.heads, args.lists.blocks);
-      if (lane == 0) Publish(item, place);
-      if (item.row < 0) break;
-      if (item.count == 0) continue;
-      Entries<false> entries(args.lists, item, lane);
-      for (int n = 0; n < item.count; ++n) {
-        const int key = entries.Next().token;
-        if (lane == 0) LoadKey(place, key);
-      }
+      const Batch& batch = follower.Next();
+      const Place place = PlaceOf(max(batch.item.row, 0), args.heads, args.lists.blocks);
+      if (batch.first == 0) Publish(batch.item, place);
+      if (batch.item.row < 0) return;
+      const int size = batch.size();
+      for (int n = 0; n < size; ++n) LoadKey(place, batch.entries[n].token);
+      follower.Done();
     }
   }
 };
@@ -270,6 +268,7 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
   const int warpgroup = __shfl_sync(~0u, static_cast<int>(threadIdx.x) / kWarpgroup, 0);
   if (threadIdx.x == 0) {
     constexpr int kThreads = kWarpgroup * kGroups;
+    Init(shared.trail);
     Init(shared.q_full, 1);
     Init(shared.q_empty, kThreads);
     for (int i = 0; i < Tiles::kKeys; ++i) {
@@ -283,11 +282,12 @@ __global__ void __launch_bounds__(kWarpgroup*(kGroups + 1), kGroups == 2 ? 1 : 2
     FenceInit();
   }
   __syncthreads();
+  WaitForKernelBefore();
   if (warpgroup == 0) {
     ShrinkRegisters<kProducerRegisters>();
-    if (threadIdx.x < 32) {
-      Producer<kDim, kGroups>{args, shared, static_cast<int>(threadIdx.x)}.Run();
-    }
+    const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
+    if (warp == 0 && lane == 0) Producer<kDim, kGroups>{args, shared}.Run();
+    if (warp == 1) Scout<false>(args.lists, args.schedule, 1, shared.trail, lane);
   } else {
     GrowRegisters<kConsumerRegisters<kGroups>>();
     const int thread = static_cast<int>(threadIdx.x) % kWarpgroup;
@@ -301,8 +301,8 @@ void Launch(const GradientArgs& args, int workers, cudaStream_t stream) {
   const auto kernel = &QueryGradientKernel<kDim, kGroups>;
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend_backward: dq");
-  kernel<<<static_cast<unsigned>(workers), kWarpgroup*(kGroups + 1), kBytes, stream>>>(args);
-  CheckLaunch("attend_backward: dq");
+  LaunchNext("attend_backward: dq", true, kernel, static_cast<unsigned>(workers),
+             kWarpgroup * (kGroups + 1), kBytes, stream, args);
 }
 
 }  // namespace

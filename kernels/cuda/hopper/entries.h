@@ -1,14 +1,44 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a producer warp does with a schedule: draws items, and walks their lists. All lanes call
-// together and get the same answer.
+// How the lists of a schedule come to the warp that copies tiles. From the counter to a list's
+// first entry is a chain of five reads of global memory, longer than the copies that a ring has
+// under way: a scout, a warp of its own, walks it one item ahead.
 #pragma once
 
+#include "kernels/cuda/hopper/ptx.h"
 #include "kernels/cuda/hopper/schedule.h"
 
 namespace suffice::cuda::hopper {
 
+inline constexpr int kBatch = 16;   // entries; even, as steps of two keep together
+inline constexpr int kBatches = 2;  // one in use, one ahead: an item drawn earlier than that is
+                                    // kept from workers that may come to it sooner
+
+// Entries [first, first + kBatch) of an item's list, those that there are: an empty list is one
+// batch. Row < 0: there are no more items.
+struct Batch {
+  WorkItem item;
+  int pass, first;
+  Entry entries[kBatch];
+
+  __device__ __forceinline__ int size() const { return min(item.count - first, kBatch); }
+  __device__ __forceinline__ bool is_last() const { return first + kBatch >= item.count; }
+};
+
+// What lies between a scout and the thread that follows it, in shared memory.
+struct Trail {
+  Batch batches[kBatches];
+  Barrier full[kBatches], empty[kBatches];
+};
+
+__device__ __forceinline__ void Init(Trail& trail) {
+  for (int i = 0; i < kBatches; ++i) {
+    Init(trail.full[i], 32);
+    Init(trail.empty[i], 1);
+  }
+}
+
 // The next item; row < 0 when there is none. A row that was split is passed over: its chunks are
-// items of their own.
+// items of their own. By a whole warp.
 __device__ __forceinline__ WorkItem NextItem(const ListSet& lists, const Schedule& schedule,
                                              int lane) {
   while (true) {
@@ -24,33 +54,55 @@ __device__ __forceinline__ WorkItem NextItem(const ListSet& lists, const Schedul
   }
 }
 
-// The entries of an item in order. Each lane holds one of 32, and one of the 32 after them, so that
-// the list's latency is never waited for.
+// Draws items to the end of the schedule and reads the list of each, `passes` times over. By a
+// whole warp.
 template <bool kOfKeys>
-class Entries {
- public:
-  __device__ __forceinline__ Entries(const ListSet& lists, const WorkItem& item, int lane)
-      : lists_(lists), item_(item), lane_(lane), now_(Read(lane)), ahead_(Read(32 + lane)) {}
-
-  __device__ __forceinline__ Entry Next() {
-    const int i = at_++ % 32;
-    if (i == 0 && at_ > 1) {
-      now_ = ahead_;
-      ahead_ = Read(at_ - 1 + 32 + lane_);
+__device__ __forceinline__ void Scout(const ListSet& lists, const Schedule& schedule, int passes,
+                                      Trail& trail, int lane) {
+  RingPlace<kBatches> place;
+  while (true) {
+    Wait(trail.empty[place.stage], place.parity ^ 1);  // nothing is drawn before there is room
+    const WorkItem item = NextItem(lists, schedule, lane);
+    for (int pass = 0; pass < passes; ++pass) {
+      int first = 0;
+      do {
+        Wait(trail.empty[place.stage], place.parity ^ 1);
+        Batch& batch = trail.batches[place.stage];
+        if (lane == 0) {
+          batch.item = item;
+          batch.pass = pass;
+          batch.first = first;
+        }
+        if (lane < kBatch && first + lane < item.count) {
+          batch.entries[lane] = lists.At<kOfKeys>(item.row, item.first + first + lane);
+        }
+        Arrive(trail.full[place.stage]);
+        place.Next();
+        first += kBatch;
+      } while (first < item.count);
+      if (item.row < 0) return;
     }
-    return {__shfl_sync(~0u, now_.token, i), __shfl_sync(~0u, now_.head, i)};
+  }
+}
+
+// The other end of a trail. By one thread.
+class Follower {
+ public:
+  __device__ __forceinline__ explicit Follower(Trail& trail) : trail_(trail) {}
+
+  // The next batch, which stays until Done().
+  __device__ __forceinline__ const Batch& Next() {
+    Wait(trail_.full[place_.stage], place_.parity);
+    return trail_.batches[place_.stage];
+  }
+  __device__ __forceinline__ void Done() {
+    Arrive(trail_.empty[place_.stage]);
+    place_.Next();
   }
 
  private:
-  __device__ __forceinline__ Entry Read(int n) const {
-    return lists_.At<kOfKeys>(item_.row, item_.first + min(n, item_.count - 1));
-  }
-
-  const ListSet& lists_;
-  const WorkItem item_;
-  const int lane_;
-  Entry now_, ahead_;
-  int at_ = 0;
+  Trail& trail_;
+  RingPlace<kBatches> place_;
 };
 
 }  // namespace suffice::cuda::hopper

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "kernels/cuda/hopper/schedule.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 
 namespace suffice::cuda::hopper {
 namespace {
@@ -61,10 +61,17 @@ __device__ void StartsOfClasses(int (&place)[kClasses]) {
   }
 }
 
+__global__ void ClearKernel(Counters* counters) {
+  LetNextKernelStart();
+  *counters = {};
+}
+
 // One CTA per sequence: counts its rows by length, longest class first, and puts each at its place.
 __global__ void __launch_bounds__(kThreads)
     ScheduleKernel(const ListSet lists, const Schedule schedule, int workers) {
   __shared__ int place[kClasses];
+  LetNextKernelStart();
+  WaitForKernelBefore();
   const int64_t share = AllSubBlocks(lists) / (int64_t{kChunksPerWorker} * workers);
   const int chunk = static_cast<int>(share < kMinChunk ? kMinChunk : share + 1);
   const int first_row = static_cast<int>(blockIdx.x) * lists.blocks;
@@ -96,10 +103,11 @@ __global__ void __launch_bounds__(kThreads)
 
 void MakeSchedule(const ListSet& lists, const Schedule& schedule, int workers,
                   cudaStream_t stream) {
-  Check(cudaMemsetAsync(schedule.counters, 0, sizeof(Counters), stream), "schedule");
-  const auto heads = static_cast<unsigned>(lists.rows / lists.blocks);
-  ScheduleKernel<<<heads, kThreads, 0, stream>>>(lists, schedule, workers);
+  ClearKernel<<<1, 1, 0, stream>>>(schedule.counters);
   CheckLaunch("schedule");
+  const auto heads = static_cast<unsigned>(lists.rows / lists.blocks);
+  LaunchNext("schedule", true, &ScheduleKernel, heads, kThreads, 0, stream, lists, schedule,
+             workers);
 }
 
 }  // namespace suffice::cuda::hopper

@@ -123,7 +123,7 @@ int MaxSlots(int workers);
 size_t ScheduleBytes(int64_t rows, int workers);
 Schedule PlaceSchedule(void* memory, int64_t rows, int workers);
 
-// Fills the schedule, in stream order.
+// Fills the schedule, in stream order, for a kernel that follows (launch_next.h).
 void MakeSchedule(const ListSet& lists, const Schedule& schedule, int workers, cudaStream_t stream);
 
 }  // namespace suffice::cuda::hopper
