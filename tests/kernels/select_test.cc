@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 #include "lib/base/philox.h"
 #include "tests/kernels/attention_cases.h"
@@ -333,7 +334,7 @@ TEST_P(SelectTest, ScoresOfAnyHeadDimension) {
 }
 
 TEST_P(SelectTest, ScoresOfManyBlocks) {
-  for (const bool causal : {false, true}) {
+  for (const auto& [causal, dim] : {std::pair{false, int64_t{72}}, {true, 72}, {false, 40}}) {
     SelectCase c;
     c.heads = 16;
     c.p.n_q = 257 * 16;
@@ -342,24 +343,30 @@ TEST_P(SelectTest, ScoresOfManyBlocks) {
     c.p.mask.causal = causal;
     c.p.scale = 0.1f;
     c.p.setting = {50'000, 100'000};
-    const int64_t dim = 72, small = 3 * 257 + 200;  // a row that fp16 has no range for
-    const auto run = [&](Context& context) {
-      HostArray q(DType::kF32, {1, c.heads, c.t_q(), dim});
-      for (size_t n = 0; n < q.values<float>().size(); ++n) {
+    // Rows that fp16 has no range for: of head 3, and of the key head that heads 4 to 7 share.
+    const int64_t small_q = 3 * 257 + 200, small_k = 700 + 150;
+    const auto rows_of = [&](Context& context, const Shape& shape, int64_t small, uint64_t stream) {
+      HostArray x(DType::kF32, shape);
+      for (size_t n = 0; n < x.values<float>().size(); ++n) {
         const float factor = static_cast<int64_t>(n) / dim == small ? 1e-25f : 1.0f;
-        q.values<float>()[n] = factor * NormalAt(kSeed, 30, n);
+        x.values<float>()[n] = factor * NormalAt(kSeed, stream, n);
       }
-      return RunSelect(context, c, {}, Tensor::FromHost(context, q),
-                       Pooled(context, {1, 4, c.t_k(), dim}, 31));
+      return Tensor::FromHost(context, x);
+    };
+    const auto run = [&](Context& context) {
+      return RunSelect(context, c, {}, rows_of(context, {1, c.heads, c.t_q(), dim}, small_q, 30),
+                       rows_of(context, {1, 4, c.t_k(), dim}, small_k, 31));
     };
     const Selection expected = run(reference_);
     const Selection result = run(context_);
     EXPECT_LE(RelativeL2(result.scores, expected.scores), 5e-7);
-    for (int64_t n = small * c.t_k(); n < (small + 1) * c.t_k(); ++n) {
+    const auto expect_small = [&](int64_t n) {
       const float wanted = expected.scores[static_cast<size_t>(n)];
-      if (std::isinf(wanted)) continue;  // not allowed
+      if (std::isinf(wanted)) return;  // not allowed
       EXPECT_NEAR(result.scores[static_cast<size_t>(n)], wanted, 1e-30f) << n;
-    }
+    };
+    for (int64_t j = 0; j < c.t_k(); ++j) expect_small(small_q * c.t_k() + j);
+    for (int64_t i = 4 * 257; i < 8 * 257; ++i) expect_small(i * c.t_k() + small_k % 700);
     ExpectSame(result, RunSelect(reference_, c, result.scores));
   }
 }
