@@ -47,8 +47,8 @@ PAPER = {
 | SpargeAttention2 | 95 % | 67.68 | 21.57 | 65.05 | 0.1010 | 83.86 | 87.73 | 6 | 68 |
 
 14B, 720p: full attention 2,550 s of 3,043 s; SpargeAttention2 157 s of 650 s.
-""", MODEL + ". The paper's baselines (VMoBA, VSA, SLA, SpargeAttn) are not run. Short sequences: "
-         "attention is a small part of a pass, so times say little about 32,760 tokens. "
+""", MODEL + ". The paper's baselines (VMoBA, VSA, SLA, SpargeAttn) are not run. Sequences are "
+         "shorter than the paper's 32,760 tokens, and so times say little about those. "
          "`attention s`: all layers of one forward pass, pooling and selection included, each step "
          "timed by the host; `forward s`: one pass of one clip; `sampling s`: all samples of a seed; "
          "`training step s`: between the first and last reported step, teacher included."),
