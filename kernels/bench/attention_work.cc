@@ -90,7 +90,8 @@ AttentionWork WorkOf(Context& context, const AttentionProblem& problem,
       work.error = [&] { return problem.TransposeError(); };
       break;
     case kLayer:
-      make(pool_q, pool_k, select, problem.ForwardOfSelected());
+      make(problem.FusedPool(true), select, problem.ForwardOfSelected());
+      work.without = Sequence(context, problem.FusedPool(false));
       selects();
       work.error = [&] {
         const HostLists rows = problem.Selected();

@@ -16,7 +16,7 @@ enum class AttentionOperation : uint8_t {
   kPool,            // its first two steps
   kScoreSelect,     // its last step
   kTranspose,       // column lists: select with them minus select without
-  kLayer,           // the mask, then attention over it; FLOPs are those of attention
+  kLayer,           // kSelectFused, then attention over it; FLOPs are those of attention
   kPoolFused,       // pooled q and k out of qk_norm_rope_pool: that with them minus that without
   kSelectFused,     // the mask after that: the same difference, selection included
 };

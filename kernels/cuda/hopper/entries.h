@@ -37,17 +37,19 @@ __device__ __forceinline__ void Init(Trail& trail) {
   }
 }
 
-// The next item; row < 0 when there is none. A row that was split is passed over: its chunks are
-// items of their own. By a whole warp.
+// The next item; row < 0 when there is none. Rows that lie in the other lists are passed over. By a
+// whole warp.
 __device__ __forceinline__ WorkItem NextItem(const ListSet& lists, const Schedule& schedule,
                                              int lane) {
   while (true) {
     int next = 0;
     if (lane == 0) next = atomicAdd(&schedule.counters->next, 1);
     next = __shfl_sync(~0u, next, 0);
-    const int chunks = schedule.counters->chunks;
+    const int chunks = schedule.counters->chunks, longs = schedule.counters->longs;
     if (next < chunks) return schedule.chunks[next];
     next -= chunks;
+    if (next < longs) return schedule.longs[next];
+    next -= longs;
     if (next >= lists.rows) return {-1, 0, 0, -1};
     const WorkItem item = schedule.rows[next];
     if (item.count >= 0) return item;

@@ -53,6 +53,7 @@ int MaxSlots(int workers) { return 3 * kChunksPerWorker * workers / 2 + 1; }
 size_t ScheduleBytes(int64_t rows, int workers) {
   const auto slots = static_cast<size_t>(MaxSlots(workers));
   return Aligned(sizeof(Counters)) + Aligned(static_cast<size_t>(rows) * sizeof(WorkItem)) +
+         Aligned(static_cast<size_t>(rows / 2) * sizeof(WorkItem)) +
          Aligned(slots * sizeof(WorkItem)) + Aligned(slots * sizeof(SplitRow)) +
          Aligned(slots * sizeof(int));
 }
@@ -68,6 +69,7 @@ Schedule PlaceSchedule(void* memory, int64_t rows, int workers) {
   };
   take(schedule.counters, 1);
   take(schedule.rows, static_cast<size_t>(rows));
+  take(schedule.longs, static_cast<size_t>(rows / 2));
   take(schedule.chunks, slots);
   take(schedule.splits, slots);
   take(schedule.split_of_slot, slots);

@@ -7,6 +7,7 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kMinChunk = 64;  // sub-blocks; even, as steps take two
+constexpr int kMinLong = 16;   // sub-blocks
 constexpr int kClasses = 256;  // of length, for the order within a head
 
 // The sum of one value per thread.
@@ -66,36 +67,49 @@ __global__ void ClearKernel(Counters* counters) {
   *counters = {};
 }
 
-// One CTA per sequence: counts its rows by length, longest class first, and puts each at its place.
+// One CTA per sequence: counts its rows by length, longest class first, and puts each at its place;
+// those of the other lists come last.
 __global__ void __launch_bounds__(kThreads)
     ScheduleKernel(const ListSet lists, const Schedule schedule, int workers) {
   __shared__ int place[kClasses];
+  __shared__ int longs, next_long;
   LetNextKernelStart();
   WaitForKernelBefore();
-  const int64_t share = AllSubBlocks(lists) / (int64_t{kChunksPerWorker} * workers);
+  const int64_t all = AllSubBlocks(lists);
+  const int64_t share = all / (int64_t{kChunksPerWorker} * workers);
   const int chunk = static_cast<int>(share < kMinChunk ? kMinChunk : share + 1);
+  const int64_t mean = (all + lists.rows - 1) / lists.rows;
   const int first_row = static_cast<int>(blockIdx.x) * lists.blocks;
   const auto count_of = [&](int i) { return lists.Length(first_row + i); };
+  const auto is_split = [&](int count) { return count > 2 * chunk; };
+  const auto is_long = [&](int count) {
+    return count > kMinLong && count > 2 * mean && !is_split(count);
+  };
   const auto class_of = [&](int count) {  // 2 chunk is the longest
-    return kClasses - 1 - static_cast<int>(int64_t{count} * (kClasses - 1) / (2 * chunk));
+    return is_split(count) || is_long(count)
+               ? kClasses - 1
+               : kClasses - 1 - static_cast<int>(int64_t{count} * (kClasses - 1) / (2 * chunk));
   };
 
   place[threadIdx.x] = 0;
+  if (threadIdx.x == 0) longs = 0;
   __syncthreads();
   for (int i = threadIdx.x; i < lists.blocks; i += kThreads) {
     const int count = count_of(i);
-    atomicAdd(&place[count > 2 * chunk ? kClasses - 1 : class_of(count)], 1);
+    atomicAdd(&place[class_of(count)], 1);
+    if (is_long(count)) atomicAdd(&longs, 1);
   }
   __syncthreads();
   if (threadIdx.x < 32) StartsOfClasses(place);
+  if (threadIdx.x == 0) next_long = atomicAdd(&schedule.counters->longs, longs);
   __syncthreads();
   for (int i = threadIdx.x; i < lists.blocks; i += kThreads) {
     const int row = first_row + i;
-    int count = count_of(i);
-    const bool split = count > 2 * chunk;
-    if (split) Split(schedule, row, count, chunk);
-    const int at = atomicAdd(&place[split ? kClasses - 1 : class_of(count)], 1);
-    schedule.rows[first_row + at] = {row, 0, split ? -1 : count, -1};
+    const int count = count_of(i);
+    if (is_split(count)) Split(schedule, row, count, chunk);
+    if (is_long(count)) schedule.longs[atomicAdd(&next_long, 1)] = {row, 0, count, -1};
+    const int at = atomicAdd(&place[class_of(count)], 1);
+    schedule.rows[first_row + at] = {row, 0, is_split(count) || is_long(count) ? -1 : count, -1};
   }
 }
 

@@ -3,9 +3,10 @@
 //
 // The unit of length is the sub-block: 64 tokens of one listed block. Rows longer than twice
 // L = max(64, all sub-blocks / (4 x workers)) are split into chunks of about L, so that no row,
-// however long, is more than about half of a worker's fair share; chunks come first, then each
-// head's rows from long to short. Persistent workers draw from a counter in that order. Heads
-// follow each other, so that the operands of two or three lie in the second-level cache.
+// however long, is more than about half of a worker's fair share. Chunks come first, then the long
+// rows of all heads, those above twice the mean, then each head's others from long to short: a long
+// one among the last would be waited for. Persistent workers draw from a counter in that order.
+// Heads follow each other, so that the operands of a few lie in the second-level cache.
 //
 // Partial results of chunks wait in slots; whoever finishes a row's last chunk merges them in the
 // order of the row. Which worker takes what never shows in the results.
@@ -107,13 +108,14 @@ struct SplitRow {
 };
 
 struct Counters {
-  int chunks, splits, next;
+  int chunks, splits, longs, next;
 };
 
 // Device memory of one schedule, inside a workspace.
 struct Schedule {
   Counters* counters;
-  WorkItem* rows;    // every row, in order; those that were split have count -1
+  WorkItem* rows;    // every row, in order; those that lie in the other lists have count -1
+  WorkItem* longs;   // fewer than half of the rows
   WorkItem* chunks;  // at most max_slots
   SplitRow* splits;  // at most max_slots
   int* split_of_slot;
