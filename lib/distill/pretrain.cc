@@ -94,26 +94,32 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
                                               : model->parameters().Export();
   model->parameters().Import(weights, "weights");
   const HeldOutUnits units(context, data.first(), info, scope.seed());
-  const HeldOutLoss loss = MeasureLoss(scope, *model, DenseSetting(), {}, units,
-                                       config.train.held_out_draws, "evaluating");
+  const int64_t draws = config.train.held_out_draws;
+  const HeldOutLoss loss =
+      MeasureLoss(scope, *model, DenseSetting(), {}, units, draws, "evaluating");
 
   TensorWriter writer = scope.NewFile(EncodingType::kModel);
   WriteModel(&writer, info, weights, ParseDType(config.train.stored));
   writer.Attribute("/training", "steps", trainer.steps());
-  writer.Attribute("/training", "held-out-loss",
-                   std::vector<double>{loss.value, loss.interval.low, loss.interval.high});
+  if (draws > 0) {
+    writer.Attribute("/training", "held-out-loss",
+                     std::vector<double>{loss.value, loss.interval.low, loss.interval.high});
+  }
   scope.Commit(std::move(writer));
   WriteCurve(scope, curve);
-  const std::string text = ToText(loss);
-  const Json json = {{"output", scope.Output()},
-                     {"steps", trainer.steps()},
-                     {"held_out_loss", loss.value},
-                     {"interval", {loss.interval.low, loss.interval.high}},
-                     {"draws", config.train.held_out_draws}};
-  return {.text = fmt::format("{}: {} steps, held-out flow-matching loss {} (95 %, {} draws)\n",
-                              scope.Output(), trainer.steps(), text, config.train.held_out_draws),
-          .json = json.dump() + "\n",
-          .facts = {{"held-out loss", text}, {"steps", std::to_string(trainer.steps())}}};
+  Json json = {{"output", scope.Output()}, {"steps", trainer.steps()}, {"draws", draws}};
+  for (const char* measured : {"held_out_loss", "interval"}) json[measured] = {};
+  std::map<std::string, std::string> facts = {{"steps", std::to_string(trainer.steps())}};
+  std::string text = fmt::format("{}: {} steps, ", scope.Output(), trainer.steps());
+  if (draws == 0) {
+    text += "nothing held out was measured\n";
+  } else {
+    json["held_out_loss"] = loss.value;
+    json["interval"] = {loss.interval.low, loss.interval.high};
+    facts["held-out loss"] = ToText(loss);
+    text += fmt::format("held-out flow-matching loss {} (95 %, {} draws)\n", ToText(loss), draws);
+  }
+  return {.text = std::move(text), .json = json.dump() + "\n", .facts = facts};
 }
 
 }  // namespace suffice::distill

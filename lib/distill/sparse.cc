@@ -183,39 +183,50 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   const Interval gain =
       draws > 0 ? PairedInterval(before.difference, after.difference) : Interval{};
   const double scale = draws > 0 ? Mean(before.reference) : 1;
-  std::map<std::string, std::string> facts = {{"density", fmt::format("{:.4f}", after.density)},
-                                              {"e before", ErrorText(before)},
-                                              {"e after", ErrorText(after)}};
-  if (velocity && draws > 0) facts["held-out loss"] = ToText(HeldOutLossOf(after, info));
+  std::map<std::string, std::string> facts;
+  if (draws > 0) {
+    facts["density"] = fmt::format("{:.4f}", after.density);
+    facts["e before"] = ErrorText(before);
+    facts["e after"] = ErrorText(after);
+    if (velocity) facts["held-out loss"] = ToText(HeldOutLossOf(after, info));
+  }
 
   TensorWriter writer = scope.NewFile(EncodingType::kModel);
   WriteModel(&writer, info, weights, ParseDType(config.train.stored));
   writer.Attribute("/training", "steps", trainer.steps());
   writer.Attribute("/training", "loss", config.loss);
   writer.Attribute("/training", "setting", setting.name);
-  writer.Attribute("/training", "density", after.density);
-  writer.Attribute("/training", "error-before",
-                   std::vector<double>{before.value, before.interval.low, before.interval.high});
-  writer.Attribute("/training", "error-after",
-                   std::vector<double>{after.value, after.interval.low, after.interval.high});
+  if (draws > 0) {
+    writer.Attribute("/training", "density", after.density);
+    writer.Attribute("/training", "error-before",
+                     std::vector<double>{before.value, before.interval.low, before.interval.high});
+    writer.Attribute("/training", "error-after",
+                     std::vector<double>{after.value, after.interval.low, after.interval.high});
+  }
   scope.Commit(std::move(writer));
   WriteCurve(scope, curve);
-  const Json json = {{"output", scope.Output()},
-                     {"setting", setting.name},
-                     {"density", after.density},
-                     {"steps", trainer.steps()},
-                     {"draws", draws},
-                     {"before", ErrorJson(before)},
-                     {"after", ErrorJson(after)},
-                     {"paired_gain", {gain.low / scale, gain.high / scale}}};
-  return {.text = fmt::format(
-              "{}: setting '{}', density {:.4f}, {} steps of {} loss\n"
-              "held-out e = sum|u_s - u_d|^2 / sum|u_d|^2 over {} draws: {} before, {} after\n"
-              "paired gain (before - after) [{:.5f}, {:.5f}] (95 %)\n",
-              scope.Output(), setting.name, after.density, trainer.steps(), config.loss, draws,
-              ErrorText(before), ErrorText(after), gain.low / scale, gain.high / scale),
-          .json = json.dump() + "\n",
-          .facts = facts};
+  Json json = {{"output", scope.Output()},
+               {"setting", setting.name},
+               {"steps", trainer.steps()},
+               {"draws", draws}};
+  for (const char* measured : {"density", "before", "after", "paired_gain"}) json[measured] = {};
+  std::string text = fmt::format("{}: setting '{}', {} steps of {} loss", scope.Output(),
+                                 setting.name, trainer.steps(), config.loss);
+  if (draws == 0) {
+    text += "; nothing held out was measured\n";
+  } else {
+    json["density"] = after.density;
+    json["before"] = ErrorJson(before);
+    json["after"] = ErrorJson(after);
+    json["paired_gain"] = {gain.low / scale, gain.high / scale};
+    text += fmt::format(
+        ", density {:.4f}\n"
+        "held-out e = sum|u_s - u_d|^2 / sum|u_d|^2 over {} draws: {} before, {} after\n"
+        "paired gain (before - after) [{:.5f}, {:.5f}] (95 %)\n",
+        after.density, draws, ErrorText(before), ErrorText(after), gain.low / scale,
+        gain.high / scale);
+  }
+  return {.text = std::move(text), .json = json.dump() + "\n", .facts = facts};
 }
 
 }  // namespace suffice::distill

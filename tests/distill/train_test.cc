@@ -3,6 +3,7 @@
 #include <atomic>
 #include <csignal>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "lib/distill/verbs.h"
@@ -63,6 +64,36 @@ class TrainTest : public ::testing::Test {
 
   Scenario place;
 };
+
+TEST_F(TrainTest, WhatWasNotMeasuredIsNotReported) {
+  Options options = Sets({"train.steps=2", "train.held_out_draws=0"});
+  options.json = true;
+  const RunResult sparse = Sparse("s.h5", options);
+  ASSERT_EQ(sparse.code, 0) << sparse.err;
+  options.sets.insert(options.sets.end(), {"frames=4", "height=32", "width=32"});
+  const RunResult dense = testing::RunTool(Verbs(), "pretrain",
+                                           {{"init", {place / "dense.h5"}},
+                                            {"data", {place / "clips.h5"}},
+                                            {"output", {place / "d.h5"}}},
+                                           options);
+  ASSERT_EQ(dense.code, 0) << dense.err;
+  for (const char* key : {"density", "before", "after", "paired_gain"}) {
+    EXPECT_TRUE(nlohmann::json::parse(sparse.out).at(key).is_null()) << key;
+  }
+  EXPECT_TRUE(nlohmann::json::parse(dense.out).at("held_out_loss").is_null()) << dense.out;
+  const auto density_of = [&](const char* name) {
+    return TensorReader(place / name).FloatAttribute("/training", "density");
+  };
+  EXPECT_EQ(density_of("s.h5"), std::nullopt);
+  EXPECT_EQ(TensorReader(place / "d.h5").FloatListAttribute("/training", "held-out-loss"),
+            std::nullopt);
+
+  options = Sets({"train.steps=2", "train.held_out_draws=0"});
+  options.force = true;
+  EXPECT_NE(Sparse("s.h5", options).out.find("nothing held out was measured"), std::string::npos);
+  ASSERT_EQ(Sparse("m.h5", Sets({"train.steps=2"})).code, 0);
+  EXPECT_NE(density_of("m.h5"), std::nullopt);
+}
 
 // --- shards
 
