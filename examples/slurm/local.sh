@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
 # A Slurm of one node for trying things out, to be sourced: start_slurm FOLDER, stop_slurm. It needs
-# root, no systemd, no cgroups and no entry in /etc/hosts, and leaves a Slurm of the machine alone:
-# ports, keys and sockets are its own. Its three daemons are children of the calling shell.
+# root and a mounted /sys/fs/cgroup, which it does not use, but neither systemd nor an entry in
+# /etc/hosts, and leaves a Slurm of the machine alone: ports, keys and sockets are its own. Its three
+# daemons are children of the calling shell.
 
 slurm_pids=()
 slurm_folder=

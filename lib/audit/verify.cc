@@ -52,8 +52,12 @@ void List(const char* title, const std::vector<std::string>& lines, std::string*
 
 std::string ToText(const std::string& folder, const Verification& v, bool ok) {
   std::string text = fmt::format("{}: {}\n", folder, ok ? "verified" : "NOT verified");
-  text += fmt::format("  log {}, {} records, root {}\n", v.checkpoint.origin, v.checkpoint.size,
-                      Hex(v.checkpoint.root).substr(0, 16));
+  if (v.checkpoint.origin.empty()) {
+    text += "  log: its checkpoint does not hold\n";
+  } else {
+    text += fmt::format("  log {}, {} records, root {}\n", v.checkpoint.origin, v.checkpoint.size,
+                        Hex(v.checkpoint.root).substr(0, 16));
+  }
   text += fmt::format("  key {} ({})\n", v.log_key.KeyId(), v.pinned ? "pinned" : "key not pinned");
   text += fmt::format("  {} files named, {} missing\n", v.files.size(), v.missing_files());
   List("contradictions", v.contradictions, &text);

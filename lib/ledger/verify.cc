@@ -128,6 +128,7 @@ size_t Verification::missing_files() const {
 
 Verification VerifyLedger(const std::string& folder, const VerifyOptions& options) {
   const fs::path path(folder);
+  if (!fs::exists(path)) throw DataError("{}: no such folder", folder);
   if (!fs::exists(path / "checkpoint")) throw DataError("{}: no checkpoint: not a ledger", folder);
   const auto key = [&](const std::optional<PublicKey>& pinned, const char* name) {
     return pinned ? *pinned : ReadPublicKey((path / name).string());

@@ -157,6 +157,9 @@ bool RunScope::Begin(const Plan& plan) {
   }
   if (options().deadline_seconds) {
     const double left = *options().deadline_seconds - clock_->SinceStart();
+    if (left <= 0)
+      throw RefusedError("deadline: {:.3g} s from the start, all of it gone",
+                         *options().deadline_seconds);
     if (seconds > left)
       throw RefusedError("deadline: in {:.3g} s, the plan wants {:.3g} s", left, seconds);
   }

@@ -96,6 +96,11 @@ Interval MeanInterval(std::span<const double> x, double confidence) {
   return {mean - half, mean + half};
 }
 
+Interval LossInterval(std::span<const double> x, double confidence) {
+  const Interval interval = MeanInterval(x, confidence);
+  return {std::max(0.0, interval.low), std::min(1.0, interval.high)};
+}
+
 Interval PairedInterval(std::span<const double> a, std::span<const double> b, double confidence) {
   SUFFICE_CHECK(a.size() == b.size());
   std::vector<double> difference(a.size());

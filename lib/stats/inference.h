@@ -39,6 +39,8 @@ double Quantile(std::vector<double> x, double q);  // linear between order stati
 
 // Student's interval of a mean (n >= 2; else the mean twice).
 Interval MeanInterval(std::span<const double> x, double confidence = 0.95);
+// The same cut to [0, 1], where x lies.
+Interval LossInterval(std::span<const double> x, double confidence = 0.95);
 // Of the mean of a - b over pairs.
 Interval PairedInterval(std::span<const double> a, std::span<const double> b,
                         double confidence = 0.95);

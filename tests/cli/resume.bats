@@ -73,7 +73,8 @@ stop_training() {
 @test "a plan beyond the budget or the deadline is refused with 7" {
   make_clips
   fails 7 "budget: 0.01 s are left, the plan wants" train x.h5 --steps 1000000 --budget 0.01
-  fails 7 "deadline: in .* s, the plan wants" train x.h5 --steps 100000000 --deadline 1
+  fails 7 "deadline: in .* s, the plan wants" train x.h5 --steps 100000000 --deadline 30
+  fails 7 "deadline: 0 s from the start, all of it gone" train x.h5 --deadline 0
   [ ! -e x.h5 ]
   [ ! -e x.h5.checkpoint ]
 }

@@ -75,6 +75,11 @@ TEST(Intervals, StudentAndPaired) {
   EXPECT_NEAR(interval.low, 3 - 2.7764451 * std::sqrt(0.5), 1e-6);
   const double b[] = {0, 1, 2, 3, 4};
   EXPECT_NEAR(PairedInterval(a, b).low, 1.0, 1e-12);
+  const double losses[] = {0, 0, 0, 1};  // 0.25 within 0.80 either way
+  EXPECT_LT(MeanInterval(losses).low, -0.5);
+  EXPECT_EQ(LossInterval(losses).low, 0.0);
+  EXPECT_EQ(LossInterval(losses).high, 1.0);
+  EXPECT_EQ(LossInterval(losses, 0.5).high, MeanInterval(losses, 0.5).high);
   EXPECT_EQ(Quantile({3, 1, 2}, 0.5), 2.0);
   EXPECT_NEAR(Quantile({0, 10}, 0.25), 2.5, 1e-12);
 }
