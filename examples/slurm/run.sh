@@ -19,6 +19,10 @@ if [ "${1:-}" = --requeue ]; then
   shift
 fi
 out=${1:-out}
+if [ $# -gt 1 ] || [[ $out == -* ]]; then
+  echo "usage: examples/slurm/run.sh [--requeue] [OUT]" >&2
+  exit 2
+fi
 if [ -e "$out" ]; then
   echo "slurm: $out exists; name another folder or move it away" >&2
   exit 2
