@@ -345,7 +345,7 @@ TEST_P(SelectTest, ScoresOfManyBlocks) {
     c.p.setting = {50'000, 100'000};
     // Rows that fp16 has no range for: of head 3, and of the key head that heads 4 to 7 share.
     const int64_t small_q = 3 * 257 + 200, small_k = 700 + 150;
-    const auto rows_of = [&](Context& context, const Shape& shape, int64_t small, uint64_t stream) {
+    const auto rows_of = [&](Context& context, const Shape& shape, int64_t small, uint32_t stream) {
       HostArray x(DType::kF32, shape);
       for (size_t n = 0; n < x.values<float>().size(); ++n) {
         const float factor = static_cast<int64_t>(n) / dim == small ? 1e-25f : 1.0f;
