@@ -89,14 +89,17 @@ class Evaluation {
     PairCount pairs;
     double seconds = 0;
     const Tensor wanted = VelocityAt(*dense_, unit, DenseSetting(), block_, &pairs, &seconds);
+    runs.energy.push_back(CompareSquares(wanted, wanted).reference);
     for (size_t s = 0; s < last; ++s) {
       PairCount kept;
       double took = 0;
       const Tensor found =
           VelocityAt(*sparse_, unit, runs.columns[s].setting, block_, &kept, &took);
       const SquareError squares = CompareSquares(found, wanted);
+      runs.columns[s].difference.push_back(squares.difference);
       Add(s, ErrorOf(squares, runs.columns[s].setting.name, unit.id), kept, took);
     }
+    runs.columns[last].difference.push_back(0);
     Add(last, 0, pairs, seconds);
   }
 
@@ -153,23 +156,31 @@ class Evaluation {
   std::vector<PairCount> pairs_;  // by column
 };
 
-std::string Table(const Runs& runs) {
-  std::string text = fmt::format("{:<24} {:>8} {:>10} {:>9} {:>11} {:>11}\n", "setting", "density",
-                                 "mean error", "failures", "GFLOP", "seconds");
+std::string Table(const Runs& runs, uint64_t seed) {
+  std::string text =
+      fmt::format("{:<24} {:>8} {:<28} {:>10} {:>9} {:>11} {:>11}\n", "setting", "density",
+                  "e [95 %]", "mean error", "failures", "GFLOP", "seconds");
   for (const RunsColumn& c : runs.columns) {
-    text += fmt::format("{:<24} {:>8.4f} {:>10.5f} {:>9.4f} {:>11.5g} {:>11.4g}\n", c.setting.name,
-                        c.density, Mean(c.losses.at("error")), Mean(c.losses.at("failure")),
-                        Mean(c.cost), Mean(c.seconds));
+    const auto e = RelativeErrorOf(runs, c, seed);
+    text += fmt::format(
+        "{:<24} {:>8.4f} {:<28} {:>10.5f} {:>9.4f} {:>11.5g} {:>11.4g}\n", c.setting.name,
+        c.density,
+        e ? fmt::format("{:.5f} [{:.5f}, {:.5f}]", e->value, e->interval.low, e->interval.high)
+          : "-",
+        Mean(c.losses.at("error")), Mean(c.losses.at("failure")), Mean(c.cost), Mean(c.seconds));
   }
   return text;
 }
 
-Json ToJson(const Runs& runs) {
+Json ToJson(const Runs& runs, uint64_t seed) {
   Json list = Json::array();
   for (const RunsColumn& c : runs.columns) {
+    const auto e = RelativeErrorOf(runs, c, seed);
     list.push_back({{"setting", c.setting.name},
                     {"model", c.model},
                     {"density", c.density},
+                    {"e", e ? Json(e->value) : Json()},
+                    {"interval", e ? Json({e->interval.low, e->interval.high}) : Json()},
                     {"error", Mean(c.losses.at("error"))},
                     {"failure", Mean(c.losses.at("failure"))},
                     {"gflop", Mean(c.cost)},
@@ -238,10 +249,11 @@ Report Evaluate(const EvaluateConfig& config, RunScope& scope) {
   writer.Attribute("/", "epsilon", config.epsilon);
   if (scope.sharded()) writer.Attribute("/", "shard-pairs", evaluation.Pairs());
   scope.Commit(std::move(writer));
-  const Json json = {
-      {"output", scope.Output()}, {"units", part.items()}, {"settings", ToJson(runs)}};
+  const Json json = {{"output", scope.Output()},
+                     {"units", part.items()},
+                     {"settings", ToJson(runs, scope.seed())}};
   return {
-      .text = Table(runs),
+      .text = Table(runs, scope.seed()),
       .json = json.dump() + "\n",
       .facts = {{"units", std::to_string(part.items())}, {"settings", std::to_string(settings)}}};
 }

@@ -181,7 +181,8 @@ Runs JoinRuns(const std::vector<Piece>& pieces) {
     }
     const auto same = [](const RunsColumn& a, const RunsColumn& b) {
       return a.model == b.model && a.setting.name == b.setting.name &&
-             a.setting.Canonical() == b.setting.Canonical() && a.losses.size() == b.losses.size();
+             a.setting.Canonical() == b.setting.Canonical() && a.losses.size() == b.losses.size() &&
+             a.difference.empty() == b.difference.empty();
     };
     if (!std::equal(runs.columns.begin(), runs.columns.end(), whole.columns.begin(),
                     whole.columns.end(), same)) {
@@ -200,7 +201,9 @@ Runs JoinRuns(const std::vector<Piece>& pieces) {
       }
       append(to.cost, from.cost);
       append(to.seconds, from.seconds);
+      append(to.difference, from.difference);
     }
+    append(whole.energy, runs.energy);
   }
   const std::vector<PairCount> pairs = SumPairs(pieces, whole.columns.size());
   for (size_t s = 0; s < pairs.size(); ++s) whole.columns[s].density = pairs[s].density();

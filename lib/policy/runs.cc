@@ -2,6 +2,7 @@
 #include "lib/policy/runs.h"
 
 #include <cmath>
+#include <numeric>
 #include <set>
 
 #include "lib/base/error.h"
@@ -42,6 +43,24 @@ std::vector<double> Row(const HostArray& table, size_t row, size_t width) {
   return {values.begin(), values.end()};
 }
 
+// Units and columns are read.
+void ReadSquares(const TensorReader& reader, Runs* runs) {
+  if (reader.datasets("/squares").empty()) return;
+  const auto units = static_cast<int64_t>(runs->units.size());
+  const auto read = [&](const std::string& name, const Shape& shape) {
+    reader.Require(name, DType::kF64, shape, "a runs file");
+    HostArray squares = reader.ReadFinite(name);
+    for (const double square : squares.values<double>()) {
+      if (square < 0) throw DataError("{}: {}: {} is below 0", reader.path(), name, square);
+    }
+    return squares;
+  };
+  const HostArray difference = read("/squares/difference", Table(*runs));
+  runs->energy = Row(read("/squares/reference", {units}), 0, runs->units.size());
+  for (size_t s = 0; s < runs->columns.size(); ++s)
+    runs->columns[s].difference = Row(difference, s, runs->units.size());
+}
+
 }  // namespace
 
 bool IsTestUnit(uint64_t id) {
@@ -54,6 +73,15 @@ std::vector<size_t> Runs::Split(bool test) const {
     if (IsTestUnit(units[i].id) == test) indices.push_back(i);
   }
   return indices;
+}
+
+std::optional<RunsError> RelativeErrorOf(const Runs& runs, const RunsColumn& column,
+                                         uint64_t seed) {
+  const double energy = std::accumulate(runs.energy.begin(), runs.energy.end(), 0.0);
+  if (column.difference.empty() || energy == 0) return std::nullopt;
+  const double difference =
+      std::accumulate(column.difference.begin(), column.difference.end(), 0.0);
+  return RunsError{difference / energy, RatioInterval(column.difference, runs.energy, seed)};
 }
 
 void WriteRuns(const Runs& runs, TensorWriter* writer) {
@@ -94,6 +122,16 @@ void WriteRuns(const Runs& runs, TensorWriter* writer) {
         Gather(
             runs, [&](const RunsColumn& c) -> const auto& { return c.losses.at(name); }),
         table);
+  }
+  if (!runs.energy.empty()) {
+    HostArray energy(DType::kF64, {static_cast<int64_t>(runs.units.size())});
+    SUFFICE_CHECK(runs.energy.size() == runs.units.size());
+    std::copy(runs.energy.begin(), runs.energy.end(), energy.values<double>().begin());
+    writer->Dataset("/squares/reference", energy, packed);
+    writer->Dataset("/squares/difference",
+                    Gather(
+                        runs, [](const RunsColumn& c) -> const auto& { return c.difference; }),
+                    table);
   }
   writer->Dataset("/cost",
                   Gather(
@@ -176,6 +214,7 @@ Runs ReadRuns(const TensorReader& reader) {
     for (size_t s = 0; s < settings.size(); ++s)
       runs.columns[s].losses[name] = Row(losses, s, size);
   }
+  ReadSquares(reader, &runs);
   return runs;
 }
 

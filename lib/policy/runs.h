@@ -14,17 +14,21 @@
 //   /settings/yaml    (S) strings the setting, as YAML; its name is inside
 //   /settings/density (S) f64     mean kept density over the units
 //   /losses/NAME      (S, U) f64  in [0, 1]
+//   /squares/reference  (U) f64     |u_d|^2 of the reference's velocity; both tables or none
+//   /squares/difference (S, U) f64  |u - u_d|^2 of the setting's from it
 //   /cost             (S, U) f64  in the unit of the attribute unit ("gflop")
 //   /seconds          (S, U) f64  measured
 //   attributes of "/": population, reference (content digest), joules = "unavailable"
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "lib/io/tensor_file.h"
 #include "lib/policy/setting.h"
+#include "lib/stats/inference.h"
 
 namespace suffice {
 
@@ -42,11 +46,13 @@ struct RunsColumn {
   double density = 1;
   std::map<std::string, std::vector<double>> losses;  // name -> (U)
   std::vector<double> cost, seconds;                  // (U)
+  std::vector<double> difference;                     // (U) |u - u_d|^2, or empty
 };
 
 struct Runs {
   std::vector<RunsUnit> units;
   std::vector<RunsColumn> columns;
+  std::vector<double> energy;  // (U) |u_d|^2, or empty as every column's difference then is
   std::string population;
   std::string reference;  // content digest of the dense model
   std::string cost_unit = "gflop";
@@ -54,9 +60,18 @@ struct Runs {
   std::vector<size_t> Split(bool test) const;  // indices of units
 };
 
+// e = sum |u - u_d|^2 / sum |u_d|^2 over the units, with RatioInterval's interval keyed by `seed`.
+// Unlike a mean loss it is not cut off at 1, and a unit weighs as much as its velocity.
+struct RunsError {
+  double value = 0;
+  Interval interval;
+};
+// None without squares, or where the reference's velocity is zero everywhere.
+std::optional<RunsError> RelativeErrorOf(const Runs& runs, const RunsColumn& column, uint64_t seed);
+
 void WriteRuns(const Runs& runs, TensorWriter* writer);
-// Throws kData for a unit given twice or in the wrong split, a loss outside [0, 1], sizes that
-// differ, two columns of one (model, setting).
+// Throws kData for a unit given twice or in the wrong split, a loss outside [0, 1], a square below
+// 0, sizes that differ, two columns of one (model, setting).
 Runs ReadRuns(const TensorReader& reader);
 
 }  // namespace suffice

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // capture and evaluate.
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "lib/policy/runs.h"
 #include "tests/generate/generate_testing.h"
@@ -140,6 +141,7 @@ std::map<std::string, std::string> Unmeasured(const std::string& path) {
 TEST(Evaluate, MeasuresEachSettingAgainstTheDenseReference) {
   const Scenario place;
   Options options = Set({"compute=f32"});
+  options.json = true;
   const RunResult run = Generate("evaluate", EvaluateArguments(place, "runs.h5"), options);
   ASSERT_EQ(run.code, 0) << run.err;
   const Runs runs = ReadRuns(TensorReader(place / "runs.h5", EncodingType::kRuns));
@@ -156,6 +158,7 @@ TEST(Evaluate, MeasuresEachSettingAgainstTheDenseReference) {
 
   Direct direct(place, "sparse.h5", DType::kF32);
   const VideoDit::Flops flops = direct.model->ForwardFlops(direct.info.ClipShape(1));
+  double differences = 0, references = 0;
   for (size_t u = 0; u < runs.units.size(); ++u) {
     const FlowUnit unit = direct.units[runs.units[u].id];
     EXPECT_EQ(runs.units[u].t, unit.t);
@@ -177,7 +180,13 @@ TEST(Evaluate, MeasuresEachSettingAgainstTheDenseReference) {
     EXPECT_DOUBLE_EQ(dense.cost[u], (flops.linear + flops.attention) * 1e-9);
     EXPECT_DOUBLE_EQ(half.cost[u], (flops.linear + 0.5 * flops.attention) * 1e-9);
     EXPECT_GT(half.seconds[u], 0);
+    differences += difference;
+    references += reference;
   }
+  const auto json = nlohmann::json::parse(run.out);
+  EXPECT_NEAR(json.at("settings").at(0).at("e"), differences / references, 1e-5);
+  EXPECT_LT(json.at("settings").at(0).at("interval").at(0), differences / references);
+  EXPECT_EQ(json.at("settings").at(2).at("e"), 0);
 }
 
 TEST(Evaluate, RepeatsAndResumesToTheSameBytesOutsideSeconds) {

@@ -113,6 +113,30 @@ std::string WrittenRuns(const Runs& runs) {
   return path;
 }
 
+TEST(Runs, KeepSquaresWhoseRatioOfSumsIsTheError) {
+  Runs runs = MadeRuns();
+  EXPECT_FALSE(RelativeErrorOf(ReadRuns(TensorReader(WrittenRuns(runs))), runs.columns[0], 1));
+  runs.energy = std::vector<double>(40, 2);
+  runs.energy[0] = 20;
+  for (RunsColumn& column : runs.columns) column.difference = std::vector<double>(40, 0);
+  runs.columns[0].difference[0] = 98;  // beyond its own energy: nothing is cut off
+  const Runs again = ReadRuns(TensorReader(WrittenRuns(runs)));
+  EXPECT_EQ(again.energy, runs.energy);
+  EXPECT_EQ(again.columns[0].difference, runs.columns[0].difference);
+  const auto error = RelativeErrorOf(again, again.columns[0], 1);
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->value, 1);
+  EXPECT_LT(error->interval.low, 1);
+  EXPECT_GT(error->interval.high, 1);
+  EXPECT_EQ(RelativeErrorOf(again, again.columns[1], 1)->value, 0);
+
+  runs.columns[1].difference[3] = -1;
+  EXPECT_THROW(ReadRuns(TensorReader(WrittenRuns(runs))), Error);
+  runs = again;
+  std::ranges::fill(runs.energy, 0);
+  EXPECT_FALSE(RelativeErrorOf(runs, runs.columns[0], 1)) << "nothing to relate to";
+}
+
 TEST(Runs, SurviveTheFileAndSplitEvenly) {
   const Runs runs = MadeRuns();
   const Runs again = ReadRuns(TensorReader(WrittenRuns(runs)));

@@ -201,10 +201,10 @@ def step_seconds(w, name, seed):
 def quality(w, name):
     def evaluated(seed, column):
         if name == "dense":
-            return {"error": 0.0, "density": 1.0}[column]
+            return {"e": 0.0, "density": 1.0}[column]
         return w.json(f"evaluate-{name}-{seed}.json")["settings"][0][column]
     cells = {"density": w.over_seeds(lambda s: evaluated(s, "density")),
-             "e": w.over_seeds(lambda s: evaluated(s, "error"))}
+             "e": w.over_seeds(lambda s: evaluated(s, "e"))}
     for title, kind, which in (("FD", "compare", "frechet"),
                                ("SW, patches", "compare", "patch_sliced_wasserstein_2"),
                                ("flicker ratio", "compare", "flicker_ratio"),

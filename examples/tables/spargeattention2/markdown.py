@@ -8,8 +8,8 @@ import sys
 
 MODEL = ("one small class-conditional video model of real footage in place of Wan 2.1 1.3B and 14B; "
          "no VBench, VisionReward or DOVER scores but distances in the features of a classifier of "
-         "our own; `e` is the mean over held-out draws of min(1, |u - u_dense|^2 / |u_dense|^2), FD "
-         "and SW are against held-out clips, and so are biased upwards alike at this many samples")
+         "our own; `e` is sum |u - u_dense|^2 / sum |u_dense|^2 over held-out draws, FD and SW are "
+         "against held-out clips, and so are biased upwards alike at this many samples")
 
 # Of SpargeAttention2 (arXiv 2602.13515): title, its cells, what differs.
 PAPER = {
