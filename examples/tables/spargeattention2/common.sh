@@ -68,6 +68,16 @@ once() {
   printf '%s\t%s\n' "$(basename "$file")" $((SECONDS - start)) >>"$out/results/seconds.tsv"
 }
 
+# The same in the background, of what reads finished samples on the CPU alone: a GPU goes on.
+comparisons=()
+compare() { # FILE OPTION ...: generate compare
+  local file=$1
+  shift
+  once "$file" generate compare "$@" --threads 4 &
+  comparisons+=($!)
+}
+trap '[ -z "${comparisons[*]-}" ] || kill "${comparisons[@]}" 2>/dev/null || true' EXIT
+
 # The recipes of examples/objects are for thousands of steps: a shorter run has a tenth of its steps
 # to warm up, ends at a twentieth of its rate, and averages the weights over its last tenth.
 optimizer() { # STEPS RATE
@@ -172,10 +182,10 @@ measure() { # NAME MODEL SEED
     once "$work/evaluate-$1-$3.json" generate evaluate "$2" --reference "$dense" --data "$data" \
       --units "$UNITS" --seed "$3" --json --resume -o "$work/evaluate-$1-$3.h5"
     sample "$1" "$2" "$3"
-    once "$work/pair-$1-$3.report" generate compare "$work/sample-$1-$3.h5" \
+    compare "$work/pair-$1-$3.report" "$work/sample-$1-$3.h5" \
       --reference "$work/sample-dense-$3.h5" --seed "$3" --json -o "$work/pair-$1-$3.json"
   fi
-  once "$work/compare-$1-$3.report" generate compare "$work/sample-$1-$3.h5" --reference "$data" \
+  compare "$work/compare-$1-$3.report" "$work/sample-$1-$3.h5" --reference "$data" \
     --features "$work/classifier.h5" --seed "$3" --json -o "$work/compare-$1-$3.json"
 }
 
@@ -192,6 +202,9 @@ attention_time() { # NAME RULE SEED
 }
 
 finish() { # TABLE: its JSON and TSV, and all tables as Markdown
+  local process
+  for process in "${comparisons[@]}"; do wait "$process"; done
+  comparisons=()
   python3 "$here/collect.py" table "$1" "$out"
   python3 "$here/markdown.py" "$out/results" >"$out/results/tables.md.part"
   mv "$out/results/tables.md.part" "$out/results/tables.md"

@@ -8,7 +8,7 @@
 calibrate
 measured() { # NAME MODEL SEED
   measure "$@"
-  once "$work/other-$1-$3.report" generate compare "$work/sample-$1-$3.h5" --reference "$OTHER" \
+  compare "$work/other-$1-$3.report" "$work/sample-$1-$3.h5" --reference "$OTHER" \
     --features "$work/classifier.h5" --seed "$3" --json -o "$work/other-$1-$3.json"
 }
 for seed in $SEEDS; do
