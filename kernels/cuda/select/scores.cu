@@ -4,20 +4,11 @@
 // Rows of q and k are split into two fp16 numbers a value, high + low (split_rows.h), so that q k
 // is high high + (high low + low high); low low is below what fp32 sums resolve. Tensor cores cut
 // what they add to a sum: they sum 128 products at most, and those sums are added in rounded fp32.
-//
-// A CTA has a run of tiles, key tile after key tile of one query tile after another: it keeps the
-// query tile, and the next keys are on their way while it multiplies. What else it waits for, the
-// splitting and the stores, is hidden by the other CTAs of a multiprocessor.
-//
-// Rows that were left out of the split (infinities, NaN, beyond 2^60 either way) are summed one
-// product after another in double.
+// hopper/scores.cu is the form for Hopper's own products.
 #include <algorithm>
 
 #include "kernels/cuda/instructions.h"
-#include "kernels/cuda/launch_next.h"
-#include "kernels/cuda/select/scores.h"
-#include "kernels/cuda/select/split_rows.h"
-#include "kernels/cuda/vector16.h"
+#include "kernels/cuda/select/score_tiles.h"
 
 namespace suffice::cuda {
 namespace {
@@ -31,8 +22,7 @@ struct Shape {
   static constexpr int kSixteens = 2, kEights = kEightsOfShape;
   static constexpr int kWarps = 2 * kDown, kThreads = 32 * kWarps;
   static constexpr int kRows = kDown * 16 * kSixteens, kColumns = 2 * 8 * kEights;
-  static constexpr int kBytes = (kRows + kColumns) * (4 * kDim + static_cast<int>(sizeof(float)));
-  static_assert(kBytes <= 99 * 1024);
+  static_assert(ScoreBytes(kRows, kColumns, kDim) <= 99 * 1024);
 };
 constexpr int kShortDim = 64, kDeepDim = 128;  // dimensions up to these
 template <int kDim>
@@ -121,162 +111,28 @@ __device__ void MultiplyRows(const SplitTile<S::kDim>& q, const SplitTile<S::kDi
   }
 }
 
-// Where a tile's scores go: `rows` x `columns` of it exist. `pairs`: two at a time are aligned.
-struct TileOut {
-  float* first;
-  int64_t stride;
-  int rows, columns;
-  bool pairs;
-};
-
-// Writes one warp's scores.
 template <class S>
-__device__ void StoreTile(const float* q_unscale, const float* k_unscale, float scale, int warp_row,
-                          int warp_column, const TileOut& to,
-                          const float (&sums)[S::kSixteens][S::kEights][4]) {
-  const int first_row = warp_row + LaneId() / 4, first_column = warp_column + LaneId() % 4 * 2;
-#pragma unroll
-  for (int m = 0; m < S::kSixteens; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + 16 * m + 8 * half;
-      if (row >= to.rows) continue;
-      const float factor = q_unscale[row] * scale;
-      float* out = to.first + row * to.stride + first_column;
-#pragma unroll
-      for (int n = 0; n < S::kEights; ++n) {
-        const int column = first_column + 8 * n;
-        const float2 unscale = *reinterpret_cast<const float2*>(k_unscale + column);
-        const float2 score = {sums[m][n][2 * half] * unscale.x * factor,
-                              sums[m][n][2 * half + 1] * unscale.y * factor};
-        if (to.pairs && column + 1 < to.columns) {
-          *reinterpret_cast<float2*>(out + 8 * n) = score;
-        } else {
-          if (column < to.columns) out[8 * n] = score.x;
-          if (column + 1 < to.columns) out[8 * n + 1] = score.y;
-        }
-      }
-    }
-  }
-}
-
-// Writes the scores of rows that were left out of the split. By the whole CTA.
-__device__ void StorePlain(const float* q_unscale, const float* k_unscale, const RowSource& q,
-                           const RowSource& k, float scale, const TileOut& to) {
-  for (int n = static_cast<int>(threadIdx.x); n < to.rows * to.columns;
-       n += static_cast<int>(blockDim.x)) {
-    const int row = n / to.columns, column = n - row * to.columns;
-    if (q_unscale[row] * k_unscale[column] != 0.0f) continue;
-    const float* q_row = q.first + row * q.stride;
-    const float* k_row = k.first + column * k.stride;
-    double sum = 0.0;
-#pragma unroll 1
-    for (int d = 0; d < q.dim; ++d) sum += double{q_row[d]} * double{k_row[d]};
-    to.first[row * to.stride + column] = static_cast<float>(double{scale} * sum);
-  }
-}
-
-// How the operands and the output lie, beside their strides.
-struct Alignment {
-  bool wide_q, wide_k, pairs;
-};
-
-// CTA c of C has tiles [c all / C, (c + 1) all / C) of all, which are numbered (query tile, key
-// tile). Those behind what a query tile may look at are skipped.
-template <class S>
-__global__ void __launch_bounds__(S::kThreads, S::kPlaces)
-    Scores(const __grid_constant__ ScoreArgs a, int first_tile, int query_tiles, int key_tiles,
-           const __grid_constant__ Alignment aligned) {
-  extern __shared__ __align__(128) char shared[];
-  constexpr int kBytesQ = S::kRows * S::kDim * 2, kBytesK = S::kColumns * S::kDim * 2;
-  float* const unscales = reinterpret_cast<float*>(shared + 2 * (kBytesQ + kBytesK));
-  const SplitTile<S::kDim> q = {shared, shared + kBytesQ, unscales};
-  const SplitTile<S::kDim> k = {shared + 2 * kBytesQ, shared + 2 * kBytesQ + kBytesK,
-                                unscales + S::kRows};
-  constexpr int kRowsQ = S::kRows / S::kWarps, kRowsK = S::kColumns / S::kWarps;  // of one warp
-
-  WaitForKernelBefore();
-  LetNextKernelStart();
-  const SelectGeometry& g = a.geometry;
-  const int warp = WarpId();
-  const int warp_row = warp / 2 * (16 * S::kSixteens), warp_column = warp % 2 * (8 * S::kEights);
-  const int tiles = (g.t_q + S::kRows - 1) / S::kRows;  // of one head
-  const int64_t all = int64_t{query_tiles} * key_tiles;
-  const int64_t end = all * (blockIdx.x + 1) / gridDim.x;
-  for (int64_t at = all * blockIdx.x / gridDim.x; at < end;) {
-    const auto query_tile = static_cast<int>(at / key_tiles);
-    const auto key_begin = static_cast<int>(at - int64_t{query_tile} * key_tiles);
-    const int key_end = static_cast<int>(min(int64_t{key_tiles}, key_begin + (end - at)));
-    at += key_end - key_begin;
-
-    const int tile = first_tile + query_tile;
-    const int head = tile / tiles;
-    const int first_row = (tile - head * tiles) * S::kRows;
-    const int b = head / a.heads, h = head - b * a.heads;
-    const int rows = min(S::kRows, g.t_q - first_row);
-    const int columns = min(g.AllowedBlocks(first_row + rows - 1), key_end * S::kColumns);
-    int column = key_begin * S::kColumns;
-    if (column >= columns) continue;
-    const RowSource q_rows = {a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
-    RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
-    k_rows.first += column * k_rows.stride;
-    TileOut out = {a.out.At(b, h, first_row) + column, a.out.row, rows, 0, aligned.pairs};
-
-    RowsInFlight<S::kDim, kRowsK> next;
-    next.Load(k_rows, warp * kRowsK, g.t_k - column);
-    bool q_leaves_out = false;
-#pragma unroll 1
-    for (int n = 0; n < kRowsQ; n += S::kBatch) {
-      RowsInFlight<S::kDim, S::kBatch> batch;
-      batch.Load(q_rows, warp * kRowsQ + n, rows);
-      q_leaves_out = batch.Split(q, warp * kRowsQ + n) || q_leaves_out;
-    }
-    for (; column < columns; column += S::kColumns) {
-      const bool plain = __syncthreads_or(next.Split(k, warp * kRowsK) || q_leaves_out) != 0;
-      const RowSource these = k_rows;
-      k_rows.first += S::kColumns * k_rows.stride;
-      if (column + S::kColumns < columns) {
-        next.Load(k_rows, warp * kRowsK, g.t_k - column - S::kColumns);
-      }
-      float sums[S::kSixteens][S::kEights][4] = {};
-      MultiplyRows<S>(q, k, warp_row, warp_column, sums);
-      out.columns = min(S::kColumns, columns - column);
-      StoreTile<S>(q.unscale, k.unscale, a.scale, warp_row, warp_column, out, sums);
-      if (plain) {
-        __syncthreads();  // these scores replace some that other warps have stored
-        StorePlain(q.unscale, k.unscale, q_rows, these, a.scale, out);
-      }
-      out.first += S::kColumns;
-      __syncthreads();  // these keys have been read
-    }
-  }
-}
-
-template <class S>
-void Launch(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
-  const auto kernel = &Scores<S>;
-  Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kBytes),
-        "select: scores");
-  const auto wide = [&](const HeadRows& x) {
-    return a.dim % 4 == 0 && Aligned16<float>(x.data, {x.batch, x.head, x.row});
+struct MmaForm : S {
+  using Queries = SplitTile<S::kDim>;
+  using Keys = Queries;
+  struct Sums {
+    float x[S::kSixteens][S::kEights][4] = {};
   };
-  const bool pairs = reinterpret_cast<uintptr_t>(a.out.data) % 8 == 0 && a.out.batch % 2 == 0 &&
-                     a.out.head % 2 == 0 && a.out.row % 2 == 0;
-  const int key_tiles = (a.geometry.t_k + S::kColumns - 1) / S::kColumns;
-  // One run a place; where many tiles are skipped, more and shorter ones.
-  const int64_t runs = int64_t{S::kPlaces} * multiprocessors * (a.geometry.causal ? 4 : 1);
-  const int64_t grid = std::min(runs, int64_t{end - first} * key_tiles);
-  LaunchNext("select: scores", a.follows, kernel, static_cast<unsigned>(grid), S::kThreads,
-             S::kBytes, stream, a, first, end - first, key_tiles,
-             Alignment{wide(a.q), wide(a.k), pairs});
-}
+  __device__ static int Row(int warp) { return warp / 2 * (16 * S::kSixteens); }
+  __device__ static int Column(int warp) { return warp % 2 * (8 * S::kEights); }
+  __device__ static float Sum(const Sums& sums, int m, int n, int c) { return sums.x[m][n][c]; }
+  __device__ static void Written() {}
+  __device__ static void Multiply(const Queries& q, const Keys& k, int warp, Sums& sums) {
+    MultiplyRows<S>(q, k, Row(warp), Column(warp), sums.x);
+  }
+};
 
 template <int kDim>
 void LaunchSized(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
   if (a.tile_rows == LargeShape<kDim>::kRows) {
-    Launch<LargeShape<kDim>>(a, first, end, multiprocessors, stream);
+    LaunchForm<MmaForm<LargeShape<kDim>>>(a, first, end, multiprocessors, stream);
   } else {
-    Launch<SmallShape<kDim>>(a, first, end, multiprocessors, stream);
+    LaunchForm<MmaForm<SmallShape<kDim>>>(a, first, end, multiprocessors, stream);
   }
 }
 
@@ -297,7 +153,7 @@ void LaunchScores(const ScoreArgs& args, int first, int end, int multiprocessors
   } else if (args.dim <= kDeepDim) {
     LaunchSized<kDeepDim>(args, first, end, multiprocessors, stream);
   } else {
-    Launch<DeepShape>(args, first, end, multiprocessors, stream);
+    LaunchForm<MmaForm<DeepShape>>(args, first, end, multiprocessors, stream);
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include "kernels/attention_check.h"
 #include "kernels/cuda/device.h"
+#include "kernels/cuda/hopper/scores.h"
 #include "kernels/cuda/select/lists.h"
 #include "kernels/cuda/select/plan.h"
 #include "kernels/cuda/select/pool.h"
@@ -93,6 +94,9 @@ void RunSelect(Context& context, const SelectParams& p, void* workspace) {
   const cudaStream_t stream = StreamOf(context);
   ScoreArgs score_args;
   if (plan.makes_scores) score_args = ScoreArgsOf(p, plan);
+  const bool by_wgmma =
+      StateOf(context).path == Path::kHopper && score_args.dim <= hopper::kMostScoreDim;
+  const auto launch_scores = by_wgmma ? &hopper::LaunchScores : &LaunchScores;
   RowArgs row_args = RowArgsOf(p, plan);
   int64_t first = 0;
   do {
@@ -110,8 +114,8 @@ void RunSelect(Context& context, const SelectParams& p, void* workspace) {
     if (plan.makes_scores && end > first) {
       score_args.out = scores;
       score_args.follows = first > 0;
-      LaunchScores(score_args, static_cast<int>(first), static_cast<int>(end),
-                   StateOf(context).multiprocessors, stream);
+      launch_scores(score_args, static_cast<int>(first), static_cast<int>(end),
+                    StateOf(context).multiprocessors, stream);
     }
     row_args.scores = scores;
     row_args.follows = plan.makes_scores && end > first;

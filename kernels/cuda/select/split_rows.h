@@ -91,8 +91,10 @@ class RowsInFlight {
     }
   }
 
-  // Splits them into rows of the tile from `first` on, a multiple of 8; true if one is left out.
-  __device__ bool Split(const SplitTile<kDim>& to, int first) const {
+  // Splits them into rows of the tile from `first` on; true if one is left out. A Tile is SplitTile
+  // or has other places for the same, At(row, byte).
+  template <class Tile>
+  __device__ bool Split(const Tile& to, int first) const {
     bool leaves_out = false;
 #pragma unroll
     for (int n = 0; n < kCount; ++n) {
@@ -112,7 +114,7 @@ class RowsInFlight {
         const float2 rounded = __half22float2(high[d / 2]);
         low[d / 2] = __floats2half2_rn(x - rounded.x, y - rounded.y);
       }
-      const int at = SplitTile<kDim>::At(first + n, 2 * kWidth * LaneId());
+      const int at = Tile::At(first + n, 2 * kWidth * LaneId());
       Store(to.high + at, high);
       Store(to.low + at, low);
     }

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+// What both forms of the scores' kernel share: the walk over tiles of query and key blocks, and how
+// a tile's scores are written.
+//
+// A CTA has a run of tiles, key tile after key tile of one query tile after another: it keeps the
+// query tile, and the next keys are on their way while it multiplies. What else it waits for, the
+// splitting and the stores, is hidden by the other CTAs of a multiprocessor.
+//
+// Rows that were left out of the split (infinities, NaN, beyond 2^60 either way) are summed one
+// product after another in double.
+//
+// A form says how a tile is multiplied:
+//
+//   kDim, kRows, kColumns   a tile's dimensions, query blocks and key blocks
+//   kThreads, kPlaces       of a CTA; CTAs that are to fit a multiprocessor
+//   kBatch                  rows of the query tile that a warp reads at once, as registers allow
+//   Queries, Keys           tiles in shared memory, as SplitTile is one
+//   Sums                    a warp's products: kSixteens by kEights pieces of 16 x 8, from row
+//                           Row(warp) and column Column(warp) of the tile on. Of a piece, lane l
+//                           has rows l / 4 and l / 4 + 8, columns l % 4 * 2 and the next: c = 0 to
+//                           3
+//   Sum(sums, m, n, c)      one of them
+//   Multiply(q, k, warp, sums)   sums = q k^T, by all warps together
+//   Written()               after a thread's writes to tiles, before the barrier
+#pragma once
+
+#include <algorithm>
+
+#include "kernels/cuda/launch_next.h"
+#include "kernels/cuda/select/scores.h"
+#include "kernels/cuda/select/split_rows.h"
+#include "kernels/cuda/vector16.h"
+
+namespace suffice::cuda {
+
+// Of shared memory: both tiles, each twice as fp16, and their scales.
+constexpr int ScoreBytes(int rows, int columns, int dim) {
+  return (rows + columns) * (4 * dim + static_cast<int>(sizeof(float)));
+}
+
+// Where a tile's scores go: `rows` x `columns` of it exist. `pairs`: two at a time are aligned.
+struct TileOut {
+  float* first;
+  int64_t stride;
+  int rows, columns;
+  bool pairs;
+};
+
+// Writes one warp's scores.
+template <class Form>
+__device__ void StoreTile(const float* q_unscale, const float* k_unscale, float scale, int warp,
+                          const TileOut& to, const typename Form::Sums& sums) {
+  const int first_row = Form::Row(warp) + LaneId() / 4;
+  const int first_column = Form::Column(warp) + LaneId() % 4 * 2;
+#pragma unroll
+  for (int m = 0; m < Form::kSixteens; ++m) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int row = first_row + 16 * m + 8 * half;
+      if (row >= to.rows) continue;
+      const float factor = q_unscale[row] * scale;
+      float* out = to.first + row * to.stride + first_column;
+#pragma unroll
+      for (int n = 0; n < Form::kEights; ++n) {
+        const int column = first_column + 8 * n;
+        const float2 unscale = *reinterpret_cast<const float2*>(k_unscale + column);
+        const float2 score = {Form::Sum(sums, m, n, 2 * half) * unscale.x * factor,
+                              Form::Sum(sums, m, n, 2 * half + 1) * unscale.y * factor};
+        if (to.pairs && column + 1 < to.columns) {
+          *reinterpret_cast<float2*>(out + 8 * n) = score;
+        } else {
+          if (column < to.columns) out[8 * n] = score.x;
+          if (column + 1 < to.columns) out[8 * n + 1] = score.y;
+        }
+      }
+    }
+  }
+}
+
+// Writes the scores of rows that were left out of the split. By the whole CTA.
+__device__ inline void StorePlain(const float* q_unscale, const float* k_unscale,
+                                  const RowSource& q, const RowSource& k, float scale,
+                                  const TileOut& to) {
+  for (int n = static_cast<int>(threadIdx.x); n < to.rows * to.columns;
+       n += static_cast<int>(blockDim.x)) {
+    const int row = n / to.columns, column = n - row * to.columns;
+    if (q_unscale[row] * k_unscale[column] != 0.0f) continue;
+    const float* q_row = q.first + row * q.stride;
+    const float* k_row = k.first + column * k.stride;
+    double sum = 0.0;
+#pragma unroll 1
+    for (int d = 0; d < q.dim; ++d) sum += double{q_row[d]} * double{k_row[d]};
+    to.first[row * to.stride + column] = static_cast<float>(double{scale} * sum);
+  }
+}
+
+// How the operands and the output lie, beside their strides.
+struct Alignment {
+  bool wide_q, wide_k, pairs;
+};
+
+// CTA c of C has tiles [c all / C, (c + 1) all / C) of all, which are numbered (query tile, key
+// tile). Those behind what a query tile may look at are skipped.
+template <class Form>
+__global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
+    Scores(const __grid_constant__ ScoreArgs a, int first_tile, int query_tiles, int key_tiles,
+           const __grid_constant__ Alignment aligned) {
+  extern __shared__ __align__(1024) char shared[];
+  constexpr int kBytesQ = Form::kRows * Form::kDim * 2, kBytesK = Form::kColumns * Form::kDim * 2;
+  float* const unscales = reinterpret_cast<float*>(shared + 2 * (kBytesQ + kBytesK));
+  const typename Form::Queries q = {shared, shared + kBytesQ, unscales};
+  const typename Form::Keys k = {shared + 2 * kBytesQ, shared + 2 * kBytesQ + kBytesK,
+                                 unscales + Form::kRows};
+  constexpr int kWarps = Form::kThreads / 32;
+  constexpr int kRowsQ = Form::kRows / kWarps, kRowsK = Form::kColumns / kWarps;  // of one warp
+
+  WaitForKernelBefore();
+  LetNextKernelStart();
+  const SelectGeometry& g = a.geometry;
+  const int warp = WarpId();
+  const int tiles = (g.t_q + Form::kRows - 1) / Form::kRows;  // of one head
+  const int64_t all = int64_t{query_tiles} * key_tiles;
+  const int64_t end = all * (blockIdx.x + 1) / gridDim.x;
+  for (int64_t at = all * blockIdx.x / gridDim.x; at < end;) {
+    const auto query_tile = static_cast<int>(at / key_tiles);
+    const auto key_begin = static_cast<int>(at - int64_t{query_tile} * key_tiles);
+    const int key_end = static_cast<int>(min(int64_t{key_tiles}, key_begin + (end - at)));
+    at += key_end - key_begin;
+
+    const int tile = first_tile + query_tile;
+    const int head = tile / tiles;
+    const int first_row = (tile - head * tiles) * Form::kRows;
+    const int b = head / a.heads, h = head - b * a.heads;
+    const int rows = min(Form::kRows, g.t_q - first_row);
+    const int columns = min(g.AllowedBlocks(first_row + rows - 1), key_end * Form::kColumns);
+    int column = key_begin * Form::kColumns;
+    if (column >= columns) continue;
+    const RowSource q_rows = {a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
+    RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
+    k_rows.first += column * k_rows.stride;
+    TileOut out = {a.out.At(b, h, first_row) + column, a.out.row, rows, 0, aligned.pairs};
+
+    RowsInFlight<Form::kDim, kRowsK> next;
+    next.Load(k_rows, warp * kRowsK, g.t_k - column);
+    bool q_leaves_out = false;
+#pragma unroll 1
+    for (int n = 0; n < kRowsQ; n += Form::kBatch) {
+      RowsInFlight<Form::kDim, Form::kBatch> batch;
+      batch.Load(q_rows, warp * kRowsQ + n, rows);
+      q_leaves_out = batch.Split(q, warp * kRowsQ + n) || q_leaves_out;
+    }
+    for (; column < columns; column += Form::kColumns) {
+      const bool leaves_out = next.Split(k, warp * kRowsK) || q_leaves_out;
+      Form::Written();
+      const bool plain = __syncthreads_or(leaves_out) != 0;
+      const RowSource these = k_rows;
+      k_rows.first += Form::kColumns * k_rows.stride;
+      if (column + Form::kColumns < columns) {
+        next.Load(k_rows, warp * kRowsK, g.t_k - column - Form::kColumns);
+      }
+      typename Form::Sums sums;
+      Form::Multiply(q, k, warp, sums);
+      out.columns = min(Form::kColumns, columns - column);
+      StoreTile<Form>(q.unscale, k.unscale, a.scale, warp, out, sums);
+      if (plain) {
+        __syncthreads();  // these scores replace some that other warps have stored
+        StorePlain(q.unscale, k.unscale, q_rows, these, a.scale, out);
+      }
+      out.first += Form::kColumns;
+      __syncthreads();  // these keys have been read
+    }
+  }
+}
+
+template <class Form>
+void LaunchForm(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
+  const auto kernel = &Scores<Form>;
+  constexpr int kBytes = ScoreBytes(Form::kRows, Form::kColumns, Form::kDim);
+  Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
+        "select: scores");
+  const auto wide = [&](const HeadRows& x) {
+    return a.dim % 4 == 0 && Aligned16<float>(x.data, {x.batch, x.head, x.row});
+  };
+  const bool pairs = reinterpret_cast<uintptr_t>(a.out.data) % 8 == 0 && a.out.batch % 2 == 0 &&
+                     a.out.head % 2 == 0 && a.out.row % 2 == 0;
+  const int key_tiles = (a.geometry.t_k + Form::kColumns - 1) / Form::kColumns;
+  // One run a place; where many tiles are skipped, more and shorter ones.
+  const int64_t runs = int64_t{Form::kPlaces} * multiprocessors * (a.geometry.causal ? 4 : 1);
+  const int64_t grid = std::min(runs, int64_t{end - first} * key_tiles);
+  LaunchNext("select: scores", a.follows, kernel, static_cast<unsigned>(grid), Form::kThreads,
+             kBytes, stream, a, first, end - first, key_tiles,
+             Alignment{wide(a.q), wide(a.k), pairs});
+}
+
+}  // namespace suffice::cuda
