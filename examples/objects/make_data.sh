@@ -12,12 +12,16 @@ out=$(cd "$out" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/debs" "$work/root" "$work/files"
+# The folder is this user's alone: not apt's own user's, whom root's apt would download as.
+sandbox=
+[ "$(id -u)" != 0 ] || sandbox="-o APT::Sandbox::User=root"
 # A local folder of packages (OBJECTS_DEBS) saves the download.
 for package in $(cut -f2 "$here/sources.tsv" | sort -u); do
   if [ -n "${OBJECTS_DEBS:-}" ]; then
     cp "$OBJECTS_DEBS/${package}"_*.deb "$work/debs"
   else
-    (cd "$work/debs" && apt-get download -qq "$package")
+    # shellcheck disable=SC2086  # none or two words
+    (cd "$work/debs" && apt-get download -qq $sandbox "$package")
   fi
   dpkg -x "$work/debs/${package}"_*.deb "$work/root"
 done

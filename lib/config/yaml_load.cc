@@ -134,6 +134,9 @@ class Loader {
                             : fmt::format("{}:{}", name_, node.Mark().line + 1);
   }
 
+  // Of a flag that has its key's name, the name is said already.
+  std::string Key(const std::string& path) const { return name_ == "--" + path ? "" : path + ": "; }
+
   static std::string Found(const YAML::Node& node) {
     if (node.IsScalar()) return "'" + node.Scalar().substr(0, 60) + "'";
     return node.IsMap() ? "a map" : node.IsSequence() ? "a list" : "nothing";
@@ -149,7 +152,7 @@ class Loader {
     if (!wanted) return true;
     std::string hint;
     if (node.IsScalar()) hint = DidYouMean(node.Scalar(), field.choices);
-    Complain(node.Mark(), "{}: {} found, {} wanted{}", path, Found(node), *wanted, hint);
+    Complain(node.Mark(), "{}{} found, {} wanted{}", Key(path), Found(node), *wanted, hint);
     return false;
   }
 
@@ -162,7 +165,7 @@ class Loader {
   void Load(const YAML::Node& node, const Field& field, const std::string& path,
             std::vector<T>* out) {
     if (!node.IsSequence()) {
-      Complain(node.Mark(), "{}: {} found, a list wanted", path, Found(node));
+      Complain(node.Mark(), "{}{} found, a list wanted", Key(path), Found(node));
       return;
     }
     std::vector<T> values;
@@ -182,7 +185,7 @@ class Loader {
 
   void Load(const YAML::Node& node, const Field&, const std::string& path, const ListAccess& list) {
     if (!node.IsSequence()) {
-      Complain(node.Mark(), "{}: {} found, a list wanted", path, Found(node));
+      Complain(node.Mark(), "{}{} found, a list wanted", Key(path), Found(node));
       return;
     }
     list.resize(0);

@@ -31,8 +31,8 @@ Report Model(const Contract& config, RunScope& scope) {
   info.architecture.tile = contract.tile;
   CheckConfig(info.architecture, "config");
   info.contract = contract;
-  if (!scope.Begin(
-          {.what = fmt::format("attach {} settings to {}", contract.settings.size(), path)}))
+  if (!scope.Begin({.what = fmt::format("attach {} setting{} to {}", contract.settings.size(),
+                                        contract.settings.size() == 1 ? "" : "s", path)}))
     return {};
 
   TensorWriter writer = scope.NewFile(EncodingType::kModel);

@@ -73,6 +73,7 @@ assert records[phases.index("note")]["message"] == "looked at it"
 @test "no checkpoint is no ledger: 3" {
   mkdir empty
   fails 3 "empty: no checkpoint: not a ledger" audit verify empty
+  fails 3 "nowhere: no such folder" audit verify nowhere
   make_ledger
   rm ledger/checkpoint
   fails 3 "ledger: no checkpoint: not a ledger" audit verify ledger
@@ -80,6 +81,13 @@ assert records[phases.index("note")]["message"] == "looked at it"
   fixture capture other.h5
   fails 3 "no checkpoint" sparsify mask other.h5 --at /layers/0 -o y.h5 --ledger ledger --keys keys
   [ ! -e y.h5 ]
+}
+
+@test "a checkpoint that does not hold is said to be no root: 5" {
+  make_ledger
+  sed -i '1s/.*/example.org\/other/' ledger/checkpoint
+  run -5 audit verify ledger
+  [[ $output == *"NOT verified"*"log: its checkpoint does not hold"* ]]
 }
 
 @test "tampering of every kind is found: 5" {
