@@ -25,7 +25,7 @@ if [ -z "${SUFFICE_BIN:-}" ]; then
   cmake --build "$root/build/release" -- --quiet
   SUFFICE_BIN=$root/build/release/bin
 fi
-PATH=$SUFFICE_BIN:$PATH
+PATH=$(cd "$SUFFICE_BIN" && pwd):$PATH
 echo "quickstart: tools ready after $((SECONDS - start)) s"
 
 mkdir -p "$out"

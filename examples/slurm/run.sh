@@ -40,7 +40,7 @@ if [ -z "${SUFFICE_BIN:-}" ]; then
   cmake --build "$root/build/release" -- --quiet
   SUFFICE_BIN=$root/build/release/bin
 fi
-PATH=$SUFFICE_BIN:$PATH
+PATH=$(cd "$SUFFICE_BIN" && pwd):$PATH
 mkdir -p "$out"
 cd "$out"
 

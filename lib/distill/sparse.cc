@@ -148,9 +148,11 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
 
   const VideoDit::Flops forward = student->ForwardFlops(info.ClipShape(1));
   const double dense = forward.linear + forward.attention;
-  const double kept = setting.rule == "topp" ? setting.p.fraction() : setting.k.fraction();
-  const auto samples = static_cast<double>(config.train.steps * config.train.batch);
-  const double taught = cache ? std::min(samples, static_cast<double>(cache->Known())) : 0;
+  const int64_t done =
+      checkpoint ? checkpoint->IntAttribute("/state", "steps-done").value_or(0) : 0;
+  const int64_t samples = config.train.steps * config.train.batch;
+  const int64_t to_do = samples - std::min(samples, done * config.train.batch);
+  const int64_t taught = cache ? std::min(samples, cache->Known()) : 0;
   Plan plan{.what = fmt::format("{} of setting '{}' for {} steps of {} clips",
                                 velocity ? "velocity distillation" : "diffusion-loss tuning",
                                 setting.name, config.train.steps, config.train.batch)};
@@ -161,8 +163,9 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
     plan.details.push_back(fmt::format("{} of {} velocities of the teacher are in {}", taught,
                                        samples, scope.Input("cache-teacher")));
   }
-  plan.flops = samples * (3 * forward.linear + 3.5 * kept * forward.attention) +
-               (velocity ? (samples - taught) * dense : 0) +
+  plan.flops = static_cast<double>(to_do) *
+                   (3 * forward.linear + 3.5 * ExpectedDensity(setting) * forward.attention) +
+               (velocity ? static_cast<double>(std::min(to_do, samples - taught)) * dense : 0) +
                4 * dense * static_cast<double>(config.train.held_out_draws);
   if (!scope.Begin(plan)) return {};
   if (cache) MakeFolder(scope.Input("cache-teacher"));

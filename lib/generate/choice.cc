@@ -106,13 +106,6 @@ void RequireClips(const Choice& choice, const ClipDataset& data, const std::stri
   }
 }
 
-double ExpectedDensity(const Setting& setting) {
-  if (setting.dense() || setting.rule == "dense") return 1;
-  if (setting.rule == "topk") return setting.k.fraction();
-  if (setting.rule == "topp") return setting.p.fraction();
-  return std::max(setting.k.fraction(), setting.p.fraction());
-}
-
 std::unique_ptr<VideoDit> Load(Context& context, const Choice& choice, const std::string& compute) {
   return LoadModel(context, choice.file, choice.info,
                    compute == "bf16" ? DType::kBF16 : DType::kF32);

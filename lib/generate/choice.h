@@ -33,9 +33,6 @@ Choice ChooseRung(RunScope& scope, const std::string& name);
 // kUsage unless these clips, with their classes, are what the model takes; held-out draws wanted.
 void RequireClips(const Choice& choice, const ClipDataset& data, const std::string& data_path);
 
-// Fraction of the pairs that a setting is expected to keep: for plans, before anything ran.
-double ExpectedDensity(const Setting& setting);
-
 std::unique_ptr<VideoDit> Load(Context& context, const Choice& choice, const std::string& compute);
 
 }  // namespace suffice::generate

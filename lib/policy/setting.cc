@@ -87,6 +87,13 @@ HeadRule RuleAt(const Setting& setting, int64_t layer, int64_t head, double t) {
   return result;
 }
 
+double ExpectedDensity(const Setting& setting) {
+  if (setting.dense() || setting.rule == "dense") return 1;
+  if (setting.rule == "topk") return setting.k.fraction();
+  if (setting.rule == "topp") return setting.p.fraction();
+  return std::max(setting.k.fraction(), setting.p.fraction());
+}
+
 void CheckSettings(const std::vector<Setting>& settings, int64_t layers, int64_t heads,
                    const std::string& source) {
   std::set<std::string> names;

@@ -53,6 +53,9 @@ struct HeadRule {
 };
 HeadRule RuleAt(const Setting& setting, int64_t layer, int64_t head, double t);
 
+// Fraction of the pairs that a setting is expected to keep: for plans, before anything ran.
+double ExpectedDensity(const Setting& setting);
+
 // Throws kUsage, naming `source`, if a rule and its numbers do not fit (p = 0 with top-p, ...),
 // names repeat, or a layer or head is outside the model.
 void CheckSettings(const std::vector<Setting>& settings, int64_t layers, int64_t heads,

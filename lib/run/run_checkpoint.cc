@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // RunScope: stopping, checkpoints, resuming.
 #include <filesystem>
+#include <map>
+#include <set>
 
 #include "lib/base/digest.h"
 #include "lib/base/error.h"
@@ -64,11 +66,19 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   if (info.uses_backend && reader.header().backend != context().Describe()) {
     refuse("backend", reader.header().backend, context().Describe());
   }
-  for (const FileRef& input : InputRefs()) {
-    const auto found = reader.header().inputs.find(input.role);
-    const std::string old = found == reader.header().inputs.end() ? "missing" : found->second;
-    if (old != input.digest)
-      refuse(input.role.c_str(), old.substr(0, 12), input.digest.substr(0, 12));
+  const auto& their_inputs = reader.header().inputs;
+  std::map<std::string, std::string> our_inputs;
+  for (const FileRef& input : InputRefs()) our_inputs[input.role] = input.digest;
+  std::set<std::string> roles;
+  for (const auto& [role, digest] : their_inputs) roles.insert(role);
+  for (const auto& [role, digest] : our_inputs) roles.insert(role);
+  for (const std::string& role : roles) {
+    const auto of = [&](const std::map<std::string, std::string>& inputs) {
+      const auto found = inputs.find(role);
+      return found == inputs.end() ? std::string("missing") : found->second;
+    };
+    const std::string old = of(their_inputs), now = of(our_inputs);
+    if (old != now) refuse(role.c_str(), old.substr(0, 12), now.substr(0, 12));
   }
   clock_->spent_before = reader.FloatAttribute(kStateGroup, "spent-seconds").value_or(0);
   progress_->Line(fmt::format("{}: going on after {:.3g} s of work", path, clock_->spent_before));

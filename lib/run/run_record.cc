@@ -89,10 +89,11 @@ void RunScope::Close(const std::string& phase, ExitCode code, const std::string&
   if (closed_) return;
   closed_ = true;
   ReportProfile();
-  if (phase == "result" && Has("output")) {
+  const VerbInfo& info = invocation_.verb->info;
+  if (phase == "result" && begun_ && info.resumable && Has("output")) {
     std::error_code ignored;  // done: what a checkpoint was kept for
-    if (begun_) std::filesystem::remove(CheckpointPath(), ignored);
-    if (begun_ && invocation_.verb->info.large_state) RemoveOtherShards(CheckpointPath());
+    std::filesystem::remove(CheckpointPath(), ignored);
+    if (info.large_state) RemoveOtherShards(CheckpointPath());
   }
   if (!ledger_ || (!begun_ && phase != "refusal")) return;
   Record record = NewRecord(phase);

@@ -70,6 +70,26 @@ stop_training() {
   [[ $stderr == *"no checkpoint, starting from the beginning"* ]]
 }
 
+@test "an input that was left out is another run's" {
+  make_clips
+  train first.h5 --steps 2 -q >/dev/null
+  stop_training TERM --init first.h5
+  [ "$status" -eq 75 ]
+  fails 2 "part.h5.checkpoint: its init is [0-9a-f]*, this run's missing" \
+    train part.h5 --steps $steps --resume
+  [ -e part.h5.checkpoint ]
+}
+
+@test "a verb without checkpoints leaves that of another alone" {
+  make_clips
+  stop_training TERM
+  [ "$status" -eq 75 ]
+  train dense.h5 --steps 2 -q >/dev/null
+  printf 'settings:\n  - {name: a, rule: topk, k: 0.5}\n' >policy.yaml
+  sparsify model dense.h5 -c policy.yaml -o part.h5 -q >/dev/null
+  [ -e part.h5.checkpoint ]
+}
+
 @test "a plan beyond the budget or the deadline is refused with 7" {
   make_clips
   fails 7 "budget: 0.01 s are left, the plan wants" train x.h5 --steps 1000000 --budget 0.01

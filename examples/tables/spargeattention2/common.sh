@@ -41,7 +41,8 @@ hybrid_k=$(awk "BEGIN {printf \"%.4f\", $DENSITY * 0.6}")
 
 # One folder is of one set of settings, or the tables would mix several.
 stamp="SEEDS=$SEEDS STEPS=$STEPS DENSE_STEPS=$DENSE_STEPS DENSITY=$DENSITY COUNT=$COUNT UNITS=$UNITS \
-SAMPLE_STEPS=$SAMPLE_STEPS DRAWS=$DRAWS ORDER=$ORDER TINY=${TINY:-} DENSE=${DENSE:-} DATA=$data"
+SAMPLE_STEPS=$SAMPLE_STEPS DRAWS=$DRAWS ORDER=$ORDER TINY=${TINY:-} DENSE=${DENSE:+$dense} DATA=$data \
+OTHER=${OTHER:+$(realpath -m "$OTHER")} BACKEND=$BACKEND"
 [ -e "$out/settings" ] || echo "$stamp" >"$out/settings"
 if [ "$(cat "$out/settings")" != "$stamp" ]; then
   printf 'table%s: %s is of other settings:\n  %s\nthese are\n  %s\n' \
@@ -68,15 +69,26 @@ once() {
   printf '%s\t%s\n' "$(basename "$file")" $((SECONDS - start)) >>"$out/results/seconds.tsv"
 }
 
-# The same in the background, of what reads finished samples on the CPU alone: a GPU goes on.
+# Comparisons read finished samples: they wait for the table's end, and run beside each other but beside
+# nothing that is timed.
 comparisons=()
 compare() { # FILE OPTION ...: generate compare
-  local file=$1
-  shift
-  once "$file" generate compare "$@" --threads 4 &
-  comparisons+=($!)
+  comparisons+=("$(printf '%q ' "$@")")
 }
-trap '[ -z "${comparisons[*]-}" ] || kill "${comparisons[@]}" 2>/dev/null || true' EXIT
+run_comparisons() {
+  local words processes=() process
+  for words in "${comparisons[@]}"; do
+    eval "set -- $words"
+    once "$1" generate compare "${@:2}" --threads 4 &
+    processes+=($!)
+    if [ ${#processes[@]} -eq 4 ]; then
+      wait "${processes[0]}"
+      processes=("${processes[@]:1}")
+    fi
+  done
+  for process in "${processes[@]}"; do wait "$process"; done
+  comparisons=()
+}
 
 # The recipes of examples/objects are for thousands of steps: a shorter run has a tenth of its steps
 # to warm up, ends at a twentieth of its rate, and averages the weights over its last tenth.
@@ -202,9 +214,7 @@ attention_time() { # NAME RULE SEED
 }
 
 finish() { # TABLE: its JSON and TSV, and all tables as Markdown
-  local process
-  for process in "${comparisons[@]}"; do wait "$process"; done
-  comparisons=()
+  run_comparisons
   python3 "$here/collect.py" table "$1" "$out"
   python3 "$here/markdown.py" "$out/results" >"$out/results/tables.md.part"
   mv "$out/results/tables.md.part" "$out/results/tables.md"

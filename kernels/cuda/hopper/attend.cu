@@ -325,9 +325,9 @@ struct Consumer {
     float total = 0.0f;
     for (int i = 0; i < split.chunks; ++i) total += expf(lse_of(i) - reference);
     if (thread % 2 == 0) {
-      StoreLse(place, query, total > 0.0f ? reference + logf(total) : kMinusInfinity);
+      StoreLse(place, query, total == 0.0f ? kMinusInfinity : reference + logf(total));
     }
-    const float factor = total > 0.0f ? 1.0f / total : 0.0f;
+    const float factor = total == 0.0f ? 0.0f : 1.0f / total;
     BFloat16* to =
         args.o_data + place.batch * args.o_batch + place.head * args.o_head + query * args.o_token;
     for (int d = thread % 2 * 2; d < kDim; d += 4) {
