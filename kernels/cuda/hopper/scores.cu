@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Scores of pooled blocks, as select/scores.cu makes them, by warpgroup products: the same three
 // products of fp16 halves, summed in the same order. wgmma reads both operands from shared memory,
-// so that threads are left with splitting rows and storing scores, which the other CTA of a
-// multiprocessor hides.
+// so that threads are left with splitting rows and storing scores, which the other CTAs of a
+// multiprocessor hide.
 #include "kernels/cuda/hopper/scores.h"
 #include "kernels/cuda/hopper/wgmma.h"
 #include "kernels/cuda/select/score_tiles.h"
@@ -65,6 +65,7 @@ template <int kDim>
 void LaunchSized(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
   using Large = WgmmaForm<kDim, 2, 2, 4>;
   using Small = WgmmaForm<kDim, 1, 3, 8>;
+  static_assert(Large::kRows == kLargeScoreRows && Small::kRows == kSmallScoreRows);
   if (a.tile_rows == Large::kRows) {
     LaunchForm<Large>(a, first, end, multiprocessors, stream);
   } else {

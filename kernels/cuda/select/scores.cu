@@ -30,6 +30,8 @@ using LargeShape = Shape<kDim, 4, 4, 2, 8>;
 template <int kDim>
 using SmallShape = Shape<kDim, 2, 4, 3, 16>;
 using DeepShape = Shape<256, 2, 2, 2, 8>;
+static_assert(LargeShape<kDeepDim>::kRows == kLargeScoreRows &&
+              SmallShape<kDeepDim>::kRows == kSmallScoreRows);
 constexpr int kFewTiles = 512;  // large ones: not enough of them to keep every multiprocessor busy
 
 __device__ inline void MultiplyAdd(float (&sum)[4], const uint32_t (&a)[4], uint32_t b0,

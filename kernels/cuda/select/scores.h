@@ -20,6 +20,8 @@ struct HeadRows {
 #endif
 };
 
+// Query blocks of a tile: large ones, and small ones where there would be few. Every form has both.
+inline constexpr int kLargeScoreRows = 128, kSmallScoreRows = 64;
 // Rows of scores of all heads, numbered (b, h, i), are made a tile of query blocks at a time: of
 // how many, where `heads` heads have t_q x t_k blocks each.
 int ScoreTileRows(int dim, int64_t heads, int t_q, int t_k);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The masker: pool and select (kernels/attention.h, steps 1 to 3). One form for every GPU, type and
-// shape; what is aligned to 16 bytes goes faster.
+// shape, but for the scores, which Hopper multiplies its own way; what is aligned to 16 bytes goes
+// faster.
 //
 // A selection is up to four kernels, none of which the host waits for and each of which is set up
 // while the one before it ends (launch_next.h):
