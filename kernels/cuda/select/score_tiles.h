@@ -15,16 +15,23 @@
 //   kThreads, kPlaces       of a CTA; CTAs that are to fit a multiprocessor
 //   kBatch                  rows of the query tile that a warp reads at once, as registers allow
 //   Queries, Keys           tiles in shared memory, as SplitTile is one
-//   Sums                    a warp's products: kSixteens by kEights pieces of 16 x 8, from row
-//                           Row(warp) and column Column(warp) of the tile on. Of a piece, lane l
-//                           has rows l / 4 and l / 4 + 8, columns l % 4 * 2 and the next: c = 0 to
-//                           3
-//   Sum(sums, m, n, c)      one of them
-//   Multiply(q, k, warp, sums)   sums = q k^T, by all warps together
+//   kHolds, Hold(q, warp)   whether queries are taken out of their tile, and what Multiply has of
+//   them
+//                           instead; by all warps together, before the first keys of a run
+//   kRoom                   bytes of shared memory that it needs in the place of such queries
+//   NextKeys(shared, warp)  the next keys of this warp: RowsInFlight, or RowsAside in place of the
+//                           queries that were taken out
+//   Sums                    a warp's products, of the rows from Row(warp) on and the columns from
+//                           Column(warp) on. Lane l has rows l / 4 + 8 m, for m below kEightRows,
+//                           and in each of them kRuns runs of kRun neighbouring columns from
+//                           RunAt(l % 4, r) on
+//   Sum(sums, m, r, c)      one of them
+//   Multiply(held, k, warp, sums)   sums = q k^T, by all warps together
 //   Written()               after a thread's writes to tiles, before the barrier
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/scores.h"
@@ -34,45 +41,76 @@
 namespace suffice::cuda {
 
 // Of shared memory: both tiles, each twice as fp16, and their scales.
-constexpr int ScoreBytes(int rows, int columns, int dim) {
-  return (rows + columns) * (4 * dim + static_cast<int>(sizeof(float)));
+constexpr int ScoreBytes(int rows, int columns, int dim, int room = 0) {
+  return std::max(rows * 4 * dim, room) + columns * 4 * dim +
+         (rows + columns) * static_cast<int>(sizeof(float));
 }
 
-// Where a tile's scores go: `rows` x `columns` of it exist. `pairs`: two at a time are aligned.
+// Of forms that multiply queries where they lie, with kCount keys a warp.
+template <int kDim, int kCount>
+struct InPlace {
+  static constexpr bool kHolds = false;
+  static constexpr int kRoom = 0;
+  template <class Queries>
+  __device__ static Queries Hold(const Queries& q, int) {
+    return q;
+  }
+  __device__ static RowsInFlight<kDim, kCount> NextKeys(char*, int) { return {}; }
+};
+
+// Where a tile's scores go: `rows` x `columns` of it exist. `together`: so many at a time are
+// aligned, where they begin at a multiple of it.
 struct TileOut {
   float* first;
   int64_t stride;
   int rows, columns;
-  bool pairs;
+  int together;
 };
+
+// Writes neighbouring scores of which `left` exist.
+template <int kRun>
+__device__ inline void StoreRun(const float (&score)[kRun], int together, int left, float* out) {
+  if constexpr (kRun == 4) {
+    if (together == 4 && left >= 4) {
+      *reinterpret_cast<float4*>(out) = {score[0], score[1], score[2], score[3]};
+      return;
+    }
+  }
+#pragma unroll
+  for (int c = 0; c < kRun; c += 2) {
+    if (together >= 2 && c + 1 < left) {
+      *reinterpret_cast<float2*>(out + c) = {score[c], score[c + 1]};
+    } else {
+      if (c < left) out[c] = score[c];
+      if (c + 1 < left) out[c + 1] = score[c + 1];
+    }
+  }
+}
 
 // Writes one warp's scores.
 template <class Form>
 __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float scale, int warp,
                           const TileOut& to, const typename Form::Sums& sums) {
-  const int first_row = Form::Row(warp) + LaneId() / 4;
-  const int first_column = Form::Column(warp) + LaneId() % 4 * 2;
+  int lane = LaneId();
+  asm volatile("" : "+r"(lane));  // places made anew at every tile leave registers to the keys
+  const int first_row = Form::Row(warp) + lane / 4;
 #pragma unroll
-  for (int m = 0; m < Form::kSixteens; ++m) {
+  for (int m = 0; m < Form::kEightRows; ++m) {
+    const int row = first_row + 8 * m;
+    if (row >= to.rows) continue;
+    const float factor = q_unscale[row] * scale;
+    float* const out = to.first + row * to.stride;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + 16 * m + 8 * half;
-      if (row >= to.rows) continue;
-      const float factor = q_unscale[row] * scale;
-      float* out = to.first + row * to.stride + first_column;
+    for (int r = 0; r < Form::kRuns; ++r) {
+      const int column = Form::Column(warp) + Form::RunAt(lane % 4, r);
+      using Run = std::conditional_t<Form::kRun == 2, float2, float4>;
+      const Run unscales = *reinterpret_cast<const Run*>(k_unscale + column);
+      float score[Form::kRun];
 #pragma unroll
-      for (int n = 0; n < Form::kEights; ++n) {
-        const int column = first_column + 8 * n;
-        const float2 unscale = *reinterpret_cast<const float2*>(k_unscale + column);
-        const float2 score = {Form::Sum(sums, m, n, 2 * half) * unscale.x * factor,
-                              Form::Sum(sums, m, n, 2 * half + 1) * unscale.y * factor};
-        if (to.pairs && column + 1 < to.columns) {
-          *reinterpret_cast<float2*>(out + 8 * n) = score;
-        } else {
-          if (column < to.columns) out[8 * n] = score.x;
-          if (column + 1 < to.columns) out[8 * n + 1] = score.y;
-        }
+      for (int c = 0; c < Form::kRun; ++c) {
+        score[c] = Form::Sum(sums, m, r, c) * (&unscales.x)[c] * factor;
       }
+      StoreRun(score, to.together, to.columns - column, out + column);
     }
   }
 }
@@ -96,7 +134,8 @@ __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale
 
 // How the operands and the output lie, beside their strides.
 struct Alignment {
-  bool wide_q, wide_k, pairs;
+  bool wide_q, wide_k;
+  int together;  // scores
 };
 
 // CTA c of C has tiles [c all / C, (c + 1) all / C) of all, which are numbered (query tile, key
@@ -106,11 +145,11 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     Scores(const __grid_constant__ ScoreArgs a, int first_tile, int query_tiles, int key_tiles,
            const __grid_constant__ Alignment aligned) {
   extern __shared__ __align__(1024) char shared[];
-  constexpr int kBytesQ = Form::kRows * Form::kDim * 2, kBytesK = Form::kColumns * Form::kDim * 2;
-  float* const unscales = reinterpret_cast<float*>(shared + 2 * (kBytesQ + kBytesK));
-  const typename Form::Queries q = {shared, shared + kBytesQ, unscales};
-  const typename Form::Keys k = {shared + 2 * kBytesQ, shared + 2 * kBytesQ + kBytesK,
-                                 unscales + Form::kRows};
+  constexpr int kHalfQ = Form::kRows * Form::kDim * 2, kHalfK = Form::kColumns * Form::kDim * 2;
+  char* const keys = shared + std::max(2 * kHalfQ, Form::kRoom);
+  float* const unscales = reinterpret_cast<float*>(keys + 2 * kHalfK);
+  const typename Form::Queries q = {shared, shared + kHalfQ, unscales};
+  const typename Form::Keys k = {keys, keys + kHalfK, unscales + Form::kRows};
   constexpr int kWarps = Form::kThreads / 32;
   constexpr int kRowsQ = Form::kRows / kWarps, kRowsK = Form::kColumns / kWarps;  // of one warp
 
@@ -136,12 +175,11 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     int column = key_begin * Form::kColumns;
     if (column >= columns) continue;
     const RowSource q_rows = {a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
-    RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
-    k_rows.first += column * k_rows.stride;
-    TileOut out = {a.out.At(b, h, first_row) + column, a.out.row, rows, 0, aligned.pairs};
+    const RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
+    TileOut out = {a.out.At(b, h, first_row) + column, a.out.row, rows, 0, aligned.together};
 
-    RowsInFlight<Form::kDim, kRowsK> next;
-    next.Load(k_rows, warp * kRowsK, g.t_k - column);
+    auto next = Form::NextKeys(shared, warp);
+    if constexpr (!Form::kHolds) next.Load(k_rows, column + warp * kRowsK, g.t_k);
     bool q_leaves_out = false;
 #pragma unroll 1
     for (int n = 0; n < kRowsQ; n += Form::kBatch) {
@@ -149,21 +187,26 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
       batch.Load(q_rows, warp * kRowsQ + n, rows);
       q_leaves_out = batch.Split(q, warp * kRowsQ + n) || q_leaves_out;
     }
+    const auto held = Form::Hold(q, warp);
+    if constexpr (Form::kHolds) next.Load(k_rows, column + warp * kRowsK, g.t_k);
     for (; column < columns; column += Form::kColumns) {
       const bool leaves_out = next.Split(k, warp * kRowsK) || q_leaves_out;
       Form::Written();
       const bool plain = __syncthreads_or(leaves_out) != 0;
-      const RowSource these = k_rows;
-      k_rows.first += Form::kColumns * k_rows.stride;
-      if (column + Form::kColumns < columns) {
-        next.Load(k_rows, warp * kRowsK, g.t_k - column - Form::kColumns);
-      }
+      const int next_column = column + Form::kColumns;
+      if (next_column < columns) next.Load(k_rows, next_column + warp * kRowsK, g.t_k);
       typename Form::Sums sums;
-      Form::Multiply(q, k, warp, sums);
+      Form::Multiply(held, k, warp, sums);
       out.columns = min(Form::kColumns, columns - column);
-      StoreTile<Form>(q.unscale, k.unscale, a.scale, warp, out, sums);
+      if constexpr (Form::kHolds) {
+        Form::Store(shared, q.unscale, k.unscale, a.scale, warp, out, sums);
+      } else {
+        StoreTile<Form>(q.unscale, k.unscale, a.scale, warp, out, sums);
+      }
       if (plain) {
         __syncthreads();  // these scores replace some that other warps have stored
+        RowSource these = k_rows;
+        these.first += column * these.stride;
         StorePlain(q.unscale, k.unscale, q_rows, these, a.scale, out);
       }
       out.first += Form::kColumns;
@@ -175,21 +218,24 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
 template <class Form>
 void LaunchForm(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
   const auto kernel = &Scores<Form>;
-  constexpr int kBytes = ScoreBytes(Form::kRows, Form::kColumns, Form::kDim);
+  constexpr int kBytes = ScoreBytes(Form::kRows, Form::kColumns, Form::kDim, Form::kRoom);
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "select: scores");
   const auto wide = [&](const HeadRows& x) {
     return a.dim % 4 == 0 && Aligned16<float>(x.data, {x.batch, x.head, x.row});
   };
-  const bool pairs = reinterpret_cast<uintptr_t>(a.out.data) % 8 == 0 && a.out.batch % 2 == 0 &&
-                     a.out.head % 2 == 0 && a.out.row % 2 == 0;
+  const auto aligned = [&](int count) {  // whether so many scores at a time are aligned
+    return reinterpret_cast<uintptr_t>(a.out.data) % (4 * count) == 0 && a.out.batch % count == 0 &&
+           a.out.head % count == 0 && a.out.row % count == 0;
+  };
+  const int together = aligned(4) ? 4 : aligned(2) ? 2 : 1;
   const int key_tiles = (a.geometry.t_k + Form::kColumns - 1) / Form::kColumns;
   // One run a place; where many tiles are skipped, more and shorter ones.
   const int64_t runs = int64_t{Form::kPlaces} * multiprocessors * (a.geometry.causal ? 4 : 1);
   const int64_t grid = std::min(runs, int64_t{end - first} * key_tiles);
   LaunchNext("select: scores", a.follows, kernel, static_cast<unsigned>(grid), Form::kThreads,
              kBytes, stream, a, first, end - first, key_tiles,
-             Alignment{wide(a.q), wide(a.k), pairs});
+             Alignment{wide(a.q), wide(a.k), together});
 }
 
 }  // namespace suffice::cuda
