@@ -7,6 +7,7 @@
 // in registers then for the keys in flight, nor for where scores go; both are in shared memory, in
 // the place that the queries leave.
 #include "kernels/cuda/hopper/scores.h"
+#include "kernels/cuda/hopper/tensor_map.h"
 #include "kernels/cuda/hopper/wgmma.h"
 #include "kernels/cuda/select/score_tiles.h"
 
@@ -90,29 +91,31 @@ struct WgmmaForm {
 
 // A warp's 16 x 64 scores on their way out: two boxes of 16 rows of 32 columns, 128 bytes, in the
 // copy engine's 128-byte swizzle.
-constexpr int kStagedBytes = 16 * kKeysOfTile * static_cast<int>(sizeof(float));
+constexpr int kStagedRows = 16;
+constexpr int kStagedBytes = kStagedRows * kKeysOfTile * static_cast<int>(sizeof(float));
 __device__ inline int StagedAt(int row, int column) {
-  return column / 32 * (16 * kRowBytes) + row * kRowBytes + ((column % 32 * 4) ^ ((row & 7) << 4));
+  return column / 32 * (kStagedRows * kRowBytes) + row * kRowBytes +
+         ((column % 32 * 4) ^ ((row & 7) << 4));
 }
 
 // Writes them as rows of the tile from `first_row` on, whole lines of memory at a time.
 __device__ inline void StoreStaged(const char* staged, int first_row, const TileOut& to) {
   int lane = LaneId();
   asm volatile("" : "+r"(lane));
-  const int rows = min(16, to.rows - first_row);
-  float* const out = to.first + first_row * to.stride;
+  const int rows = min(kStagedRows, to.rows - first_row);
+  float* const out = to.first() + first_row * to.out.row;
   if (to.together == 4 && to.columns == kKeysOfTile) {
     const int column = lane % 16 * 4;
 #pragma unroll 4
     for (int row = lane / 16; row < rows; row += 2) {
-      *reinterpret_cast<float4*>(out + row * to.stride + column) =
+      *reinterpret_cast<float4*>(out + row * to.out.row + column) =
           *reinterpret_cast<const float4*>(staged + StagedAt(row, column));
     }
   } else {
 #pragma unroll 2
     for (int row = 0; row < rows; ++row) {
       for (int column = lane; column < to.columns; column += 32) {
-        out[row * to.stride + column] =
+        out[row * to.out.row + column] =
             *reinterpret_cast<const float*>(staged + StagedAt(row, column));
       }
     }
@@ -166,6 +169,24 @@ struct HeldForm : WgmmaForm<kDim, kGroups, kPlaces, kBatch, Order::kStaged> {
     return held;
   }
 
+  // The scores as the copy engine sees them, if it can.
+  struct Sink {
+    CUtensorMap map;
+    bool usable;
+  };
+  static Sink SinkOf(const ScoreArgs& a, int end) {
+    const int tiles = (a.geometry.t_q + Base::kRows - 1) / Base::kRows;
+    const int heads = (end + tiles - 1) / tiles;
+    View scores;
+    scores.data = a.out.data - a.out.before;  // where row 0 is or would be: it is not written
+    scores.shape = {(heads + a.heads - 1) / a.heads, a.heads, a.geometry.t_q, a.out_columns};
+    scores.strides = {a.out.batch, a.out.head, a.out.row, 1};
+    Sink sink = {};
+    sink.usable = !Unaddressable("scores", scores);
+    if (sink.usable) sink.map = MapOf(scores, kStagedRows);
+    return sink;
+  }
+
   // In the queries' place: the next keys of all warps, then their scores.
   using Next = RowsAside<kDim, kKeysOfTile / (4 * kGroups)>;
   static constexpr int kWarps = 4 * kGroups, kNextBytes = kWarps * Next::kBytes;
@@ -175,11 +196,13 @@ struct HeldForm : WgmmaForm<kDim, kGroups, kPlaces, kBatch, Order::kStaged> {
   }
 
   __device__ static void Store(char* shared, const float* q_unscale, const float* k_unscale,
-                               float scale, int warp, const TileOut& to,
-                               const typename Base::Sums& sums) {
+                               float scale, int warp, const TileOut& to, bool plain,
+                               const Sink& sink, const typename Base::Sums& sums) {
     char* const staged = shared + kNextBytes + warp * kStagedBytes;
     int lane = LaneId();
     asm volatile("" : "+r"(lane));  // places are made at every tile: queries need the registers
+    if (lane == 0) WaitStoresRead();
+    __syncwarp();  // the scores before these have left
     const int row = lane / 4;
     const float factors[Base::kEightRows] = {q_unscale[16 * warp + row] * scale,
                                              q_unscale[16 * warp + row + 8] * scale};
@@ -196,9 +219,26 @@ struct HeldForm : WgmmaForm<kDim, kGroups, kPlaces, kBatch, Order::kStaged> {
             sum(2) * unscale.z * factors[m], sum(3) * unscale.w * factors[m]};
       }
     }
-    __syncwarp();
-    StoreStaged(staged, 16 * warp, to);
-    __syncwarp();  // the next scores may take these ones' place
+    if (sink.usable && !plain) {
+      FenceForAsync();
+      __syncwarp();
+      if (lane != 0) return;
+#pragma unroll
+      for (int box = 0; box < kKeysOfTile; box += 32) {
+        if (box >= to.columns) break;
+        StoreBox(sink.map, staged + StagedAt(0, box), to.column + box, to.row + 16 * warp, to.h,
+                 to.b);
+      }
+      CommitStores();
+    } else {
+      __syncwarp();
+      StoreStaged(staged, 16 * warp, to);
+    }
+  }
+
+  __device__ static void Drain() {
+    if (LaneId() == 0) WaitStoresRead();
+    __syncthreads();
   }
 
   __device__ static void Multiply(const Held& held, const typename Base::Keys& k, int,

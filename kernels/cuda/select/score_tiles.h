@@ -51,6 +51,8 @@ template <int kDim, int kCount>
 struct InPlace {
   static constexpr bool kHolds = false;
   static constexpr int kRoom = 0;
+  struct Sink {};
+  static Sink SinkOf(const ScoreArgs&, int) { return {}; }
   template <class Queries>
   __device__ static Queries Hold(const Queries& q, int) {
     return q;
@@ -58,13 +60,14 @@ struct InPlace {
   __device__ static RowsInFlight<kDim, kCount> NextKeys(char*, int) { return {}; }
 };
 
-// Where a tile's scores go: `rows` x `columns` of it exist. `together`: so many at a time are
-// aligned, where they begin at a multiple of it.
+// Where a tile's scores go, from row `row` and column `column` of a head on: `rows` x `columns` of
+// it exist. `together`: so many at a time are aligned, where they begin at a multiple of it.
 struct TileOut {
-  float* first;
-  int64_t stride;
-  int rows, columns;
+  const HeadRows& out;
   int together;
+  int b, h, row, rows;
+  int column, columns;
+  __device__ float* first() const { return out.At(b, h, row) + column; }
 };
 
 // Writes neighbouring scores of which `left` exist.
@@ -94,12 +97,13 @@ __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float 
   int lane = LaneId();
   asm volatile("" : "+r"(lane));  // places made anew at every tile leave registers to the keys
   const int first_row = Form::Row(warp) + lane / 4;
+  float* const first = to.first();
 #pragma unroll
   for (int m = 0; m < Form::kEightRows; ++m) {
     const int row = first_row + 8 * m;
     if (row >= to.rows) continue;
     const float factor = q_unscale[row] * scale;
-    float* const out = to.first + row * to.stride;
+    float* const out = first + row * to.out.row;
 #pragma unroll
     for (int r = 0; r < Form::kRuns; ++r) {
       const int column = Form::Column(warp) + Form::RunAt(lane % 4, r);
@@ -119,6 +123,7 @@ __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float 
 __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale,
                                   const RowSource& q, const RowSource& k, float scale,
                                   const TileOut& to) {
+  float* const first = to.first();
   for (int n = static_cast<int>(threadIdx.x); n < to.rows * to.columns;
        n += static_cast<int>(blockDim.x)) {
     const int row = n / to.columns, column = n - row * to.columns;
@@ -128,7 +133,7 @@ __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale
     double sum = 0.0;
 #pragma unroll 1
     for (int d = 0; d < q.dim; ++d) sum += double{q_row[d]} * double{k_row[d]};
-    to.first[row * to.stride + column] = static_cast<float>(double{scale} * sum);
+    first[row * to.out.row + column] = static_cast<float>(double{scale} * sum);
   }
 }
 
@@ -143,7 +148,8 @@ struct Alignment {
 template <class Form>
 __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     Scores(const __grid_constant__ ScoreArgs a, int first_tile, int query_tiles, int key_tiles,
-           const __grid_constant__ Alignment aligned) {
+           const __grid_constant__ Alignment aligned,
+           const __grid_constant__ typename Form::Sink sink) {
   extern __shared__ __align__(1024) char shared[];
   constexpr int kHalfQ = Form::kRows * Form::kDim * 2, kHalfK = Form::kColumns * Form::kDim * 2;
   char* const keys = shared + std::max(2 * kHalfQ, Form::kRoom);
@@ -159,12 +165,13 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
   const int warp = WarpId();
   const int tiles = (g.t_q + Form::kRows - 1) / Form::kRows;  // of one head
   const int64_t all = int64_t{query_tiles} * key_tiles;
-  const int64_t end = all * (blockIdx.x + 1) / gridDim.x;
-  for (int64_t at = all * blockIdx.x / gridDim.x; at < end;) {
-    const auto query_tile = static_cast<int>(at / key_tiles);
-    const auto key_begin = static_cast<int>(at - int64_t{query_tile} * key_tiles);
-    const int key_end = static_cast<int>(min(int64_t{key_tiles}, key_begin + (end - at)));
-    at += key_end - key_begin;
+  const int64_t begin = all * blockIdx.x / gridDim.x;
+  auto left = static_cast<int>(all * (blockIdx.x + 1) / gridDim.x - begin);
+  auto query_tile = static_cast<int>(begin / key_tiles);
+  auto key_begin = static_cast<int>(begin - int64_t{query_tile} * key_tiles);
+  for (; left > 0; ++query_tile, key_begin = 0) {
+    const int key_end = min(key_tiles, key_begin + left);
+    left -= key_end - key_begin;
 
     const int tile = first_tile + query_tile;
     const int head = tile / tiles;
@@ -174,9 +181,10 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     const int columns = min(g.AllowedBlocks(first_row + rows - 1), key_end * Form::kColumns);
     int column = key_begin * Form::kColumns;
     if (column >= columns) continue;
-    const RowSource q_rows = {a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
+    const auto q_rows = [&] {
+      return RowSource{a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
+    };
     const RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
-    TileOut out = {a.out.At(b, h, first_row) + column, a.out.row, rows, 0, aligned.together};
 
     auto next = Form::NextKeys(shared, warp);
     if constexpr (!Form::kHolds) next.Load(k_rows, column + warp * kRowsK, g.t_k);
@@ -184,7 +192,7 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
 #pragma unroll 1
     for (int n = 0; n < kRowsQ; n += Form::kBatch) {
       RowsInFlight<Form::kDim, Form::kBatch> batch;
-      batch.Load(q_rows, warp * kRowsQ + n, rows);
+      batch.Load(q_rows(), warp * kRowsQ + n, rows);
       q_leaves_out = batch.Split(q, warp * kRowsQ + n) || q_leaves_out;
     }
     const auto held = Form::Hold(q, warp);
@@ -197,9 +205,10 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
       if (next_column < columns) next.Load(k_rows, next_column + warp * kRowsK, g.t_k);
       typename Form::Sums sums;
       Form::Multiply(held, k, warp, sums);
-      out.columns = min(Form::kColumns, columns - column);
+      const int there = min(Form::kColumns, columns - column);
+      const TileOut out = {a.out, aligned.together, b, h, first_row, rows, column, there};
       if constexpr (Form::kHolds) {
-        Form::Store(shared, q.unscale, k.unscale, a.scale, warp, out, sums);
+        Form::Store(shared, q.unscale, k.unscale, a.scale, warp, out, plain, sink, sums);
       } else {
         StoreTile<Form>(q.unscale, k.unscale, a.scale, warp, out, sums);
       }
@@ -207,11 +216,11 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
         __syncthreads();  // these scores replace some that other warps have stored
         RowSource these = k_rows;
         these.first += column * these.stride;
-        StorePlain(q.unscale, k.unscale, q_rows, these, a.scale, out);
+        StorePlain(q.unscale, k.unscale, q_rows(), these, a.scale, out);
       }
-      out.first += Form::kColumns;
       __syncthreads();  // these keys have been read
     }
+    if constexpr (Form::kHolds) Form::Drain();
   }
 }
 
@@ -235,7 +244,7 @@ void LaunchForm(const ScoreArgs& a, int first, int end, int multiprocessors, cud
   const int64_t grid = std::min(runs, int64_t{end - first} * key_tiles);
   LaunchNext("select: scores", a.follows, kernel, static_cast<unsigned>(grid), Form::kThreads,
              kBytes, stream, a, first, end - first, key_tiles,
-             Alignment{wide(a.q), wide(a.k), together});
+             Alignment{wide(a.q), wide(a.k), together}, Form::SinkOf(a, end));
 }
 
 }  // namespace suffice::cuda
