@@ -162,7 +162,7 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
   WaitForKernelBefore();
   LetNextKernelStart();
   const SelectGeometry& g = a.geometry;
-  const int warp = WarpId();
+  const int warp = Common(WarpId());
   const int tiles = (g.t_q + Form::kRows - 1) / Form::kRows;  // of one head
   const int64_t all = int64_t{query_tiles} * key_tiles;
   const int64_t begin = all * blockIdx.x / gridDim.x;
