@@ -253,7 +253,7 @@ struct HeldForm : WgmmaForm<kDim, kGroups, kPlaces, kBatch, Order::kStaged> {
 template <int kDim>
 void LaunchSized(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
   using Large = HeldForm<kDim, 2, 2, 4>;
-  using Small = InPlaceForm<kDim, 1, 3, 8>;
+  using Small = InPlaceForm<kDim, 1, 3, 16>;
   static_assert(Large::kRows == kLargeScoreRows && Small::kRows == kSmallScoreRows);
   if (a.tile_rows == Large::kRows) {
     LaunchForm<Large>(a, first, end, multiprocessors, stream);
