@@ -101,7 +101,7 @@ __device__ inline int StagedAt(int row, int column) {
 // Writes them as rows of the tile from `first_row` on, whole lines of memory at a time.
 __device__ inline void StoreStaged(const char* staged, int first_row, const TileOut& to) {
   int lane = LaneId();
-  asm volatile("" : "+r"(lane));
+  asm volatile("" : "+r"(lane));  // as in Store
   const int rows = min(kStagedRows, to.rows - first_row);
   float* const out = to.first() + first_row * to.out.row;
   if (to.together == 4 && to.columns == kKeysOfTile) {

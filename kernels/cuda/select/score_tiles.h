@@ -15,12 +15,10 @@
 //   kThreads, kPlaces       of a CTA; CTAs that are to fit a multiprocessor
 //   kBatch                  rows of the query tile that a warp reads at once, as registers allow
 //   Queries, Keys           tiles in shared memory, as SplitTile is one
-//   kHolds, Hold(q, warp)   whether queries are taken out of their tile, and what Multiply has of
-//   them
-//                           instead; by all warps together, before the first keys of a run
-//   kRoom                   bytes of shared memory that it needs in the place of such queries
-//   NextKeys(shared, warp)  the next keys of this warp: RowsInFlight, or RowsAside in place of the
-//                           queries that were taken out
+//   kHolds                  whether queries are taken out of their tile, which leaves room
+//   Hold(q, warp)           what Multiply has of the queries; by all warps together, before a run's
+//                           first keys
+//   NextKeys(shared, warp)  the next keys of this warp: RowsInFlight, or RowsAside in that room
 //   Sums                    a warp's products, of the rows from Row(warp) on and the columns from
 //                           Column(warp) on. Lane l has rows l / 4 + 8 m, for m below kEightRows,
 //                           and in each of them kRuns runs of kRun neighbouring columns from
@@ -28,6 +26,14 @@
 //   Sum(sums, m, r, c)      one of them
 //   Multiply(held, k, warp, sums)   sums = q k^T, by all warps together
 //   Written()               after a thread's writes to tiles, before the barrier
+//   Sink, SinkOf(args, end)   what Store must know besides, made on the host for tiles before `end`
+//
+// and if it holds queries:
+//
+//   kRoom                   bytes that it needs from where the queries were
+//   Store(shared, q_unscale, k_unscale, scale, warp, to, plain, sink, sums)
+//                           writes a warp's scores; at once if `plain`: others replace some of them
+//   Drain()                 by all warps together: what Store put into that room has left
 #pragma once
 
 #include <algorithm>
