@@ -17,6 +17,18 @@ __device__ inline void CopyAsync(uint32_t to, const void* from, bool there) {
                : "memory");
 }
 
+// The same of kBytes: 16, or 8 or 4, which pass through L1.
+template <int kBytes>
+__device__ inline void CopyAsync(uint32_t to, const void* from, bool there) {
+  if constexpr (kBytes == 16) {
+    CopyAsync(to, from, there);
+  } else {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(kBytes),
+                 "r"(there ? kBytes : 0)
+                 : "memory");
+  }
+}
+
 __device__ inline void CommitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
 // Of this thread, all but the last kPending groups that were committed.

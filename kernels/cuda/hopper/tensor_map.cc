@@ -46,19 +46,24 @@ std::optional<std::string> Unaddressable(const char* name, const View& x) {
 
 CUtensorMap MapOf(const View& x, int box_rows) {
   constexpr int kRank = 4;
+  const auto size = static_cast<int64_t>(SizeOf(x.dtype));
   cuuint64_t extents[kRank], strides[kRank - 1];
   for (int i = 0; i < kRank; ++i) {
     const int axis = kRank - 1 - i;
     extents[i] = static_cast<cuuint64_t>(x.dim(axis));
     // The stride of an axis of one is never used; it must still be legal.
-    const int64_t stride = x.dim(axis) > 1 ? x.stride(axis) : x.dim(3);
-    if (i > 0) strides[i - 1] = static_cast<cuuint64_t>(stride) * SizeOf(x.dtype);
+    const int64_t whole = (x.dim(3) * size + kAlignment - 1) / kAlignment * kAlignment;
+    const int64_t bytes = x.dim(axis) > 1 ? x.stride(axis) * size : whole;
+    if (i > 0) strides[i - 1] = static_cast<cuuint64_t>(bytes);
   }
-  const cuuint32_t box[kRank] = {kBoxColumns, static_cast<cuuint32_t>(box_rows), 1, 1};
+  const cuuint32_t box[kRank] = {static_cast<cuuint32_t>(kBoxBytes / size),
+                                 static_cast<cuuint32_t>(box_rows), 1, 1};
   const cuuint32_t steps[kRank] = {1, 1, 1, 1};
+  const auto type =
+      x.dtype == DType::kF32 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT32 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16;
   CUtensorMap map;
   const CUresult status =
-      Encoder()(&map, CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, kRank, x.data, extents, strides, box, steps,
+      Encoder()(&map, type, kRank, x.data, extents, strides, box, steps,
                 CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
                 CU_TENSOR_MAP_L2_PROMOTION_L2_256B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (status != CUDA_SUCCESS) {

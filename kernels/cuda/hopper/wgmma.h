@@ -106,7 +106,7 @@ __device__ __forceinline__ void Multiply(Accumulator<64>& d, const uint32_t (&a)
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)), "n"(kB));
 }
 
-// The same of fp16, both K-major.
+// The same of fp16, all in shared memory K-major.
 __device__ __forceinline__ void MultiplyHalf(Accumulator<64>& d, uint64_t a, uint64_t b, bool add) {
   asm volatile(
       "{\n.reg .pred add;\nsetp.ne.b32 add, %34, 0;\n"
@@ -121,6 +121,22 @@ __device__ __forceinline__ void MultiplyHalf(Accumulator<64>& d, uint64_t a, uin
         "+f"(d.x[24]), "+f"(d.x[25]), "+f"(d.x[26]), "+f"(d.x[27]), "+f"(d.x[28]), "+f"(d.x[29]),
         "+f"(d.x[30]), "+f"(d.x[31])
       : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+}
+__device__ __forceinline__ void MultiplyHalf(Accumulator<64>& d, const uint32_t (&a)[4], uint64_t b,
+                                             bool add) {
+  asm volatile(
+      "{\n.reg .pred add;\nsetp.ne.b32 add, %37, 0;\n"
+      "wgmma.mma_async.sync.aligned.m64n64k16.f32.f16.f16 {%0, %1, %2, %3, %4, %5, %6, %7, %8, "
+      "%9, %10, %11, %12, %13, %14, %15, "
+      "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31}, "
+      "{%32, %33, %34, %35}, %36, add, 1, 1, 0;\n}\n"
+      : "+f"(d.x[0]), "+f"(d.x[1]), "+f"(d.x[2]), "+f"(d.x[3]), "+f"(d.x[4]), "+f"(d.x[5]),
+        "+f"(d.x[6]), "+f"(d.x[7]), "+f"(d.x[8]), "+f"(d.x[9]), "+f"(d.x[10]), "+f"(d.x[11]),
+        "+f"(d.x[12]), "+f"(d.x[13]), "+f"(d.x[14]), "+f"(d.x[15]), "+f"(d.x[16]), "+f"(d.x[17]),
+        "+f"(d.x[18]), "+f"(d.x[19]), "+f"(d.x[20]), "+f"(d.x[21]), "+f"(d.x[22]), "+f"(d.x[23]),
+        "+f"(d.x[24]), "+f"(d.x[25]), "+f"(d.x[26]), "+f"(d.x[27]), "+f"(d.x[28]), "+f"(d.x[29]),
+        "+f"(d.x[30]), "+f"(d.x[31])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(static_cast<int>(add)));
 }
 
 template <int kA, int kB>

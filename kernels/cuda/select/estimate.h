@@ -42,25 +42,38 @@ struct LaneTally {
 };
 
 // A warp's scores in descending order, score n in score[n % 4] of lane n / 4: a bitonic sort.
+//
+// A lane whose part in a step is to take the smaller, or whose run rises, holds its scores negated:
+// then all take the larger of what they hold and the negated other, and all runs fall. A negation
+// is a product, which costs less than a choice; those of one step and the next are one.
 __device__ inline void SortDescending(float (&score)[4]) {
   const int lane = LaneId();
+  int negated = 0;  // an odd number of the lane's bits in this: it holds its scores negated
+  const auto negate = [&](int bits) {
+    const int change = negated ^ bits;
+    if (change == 0) return;
+    const uint32_t odd = static_cast<uint32_t>(__popc(lane & change));
+    const float sign = __uint_as_float(0x3F800000u | odd << 31);
+#pragma unroll
+    for (float& x : score) x *= sign;
+    negated = bits;
+  };
 #pragma unroll
   for (int run = 2; run <= kUndecided; run *= 2) {
+    const int rises = run / 4 & 31;  // the lane's bit that says so
 #pragma unroll
     for (int apart = run / 2; apart > 0; apart /= 2) {
       if (apart >= 4) {
-        const bool takes_larger = ((lane & (apart / 4)) == 0) == ((lane & (run / 4)) == 0);
+        negate(rises ^ (apart / 4));
 #pragma unroll
-        for (int n = 0; n < 4; ++n) {
-          const float other = __shfl_xor_sync(kAllLanes, score[n], apart / 4);
-          score[n] = takes_larger ? fmaxf(score[n], other) : fminf(score[n], other);
-        }
+        for (float& x : score) x = fmaxf(x, -__shfl_xor_sync(kAllLanes, x, apart / 4));
         continue;
       }
+      negate(rises);
 #pragma unroll
       for (int n = 0; n < 4; ++n) {
         if ((n & apart) != 0) continue;
-        const bool falls = run < 4 ? (n & run) == 0 : (lane & (run / 4)) == 0;
+        const bool falls = run > 2 || (n & 2) == 0;
         const float a = score[n], b = score[n + apart];
         score[n] = falls ? fmaxf(a, b) : fminf(a, b);
         score[n + apart] = falls ? fminf(a, b) : fmaxf(a, b);
@@ -243,9 +256,15 @@ __device__ bool ChooseByEstimate(const Row& row, RowMemory<kWarps>& memory, Sele
   uint32_t slot = first_slot;
   const float low = fmaxf(bracket.low(), kLowestThreshold), high = bracket.high();
   float* const undecided = reinterpret_cast<float*>(memory.scores);
-  row.Each([&](int, float score) {
-    if (score >= low && !(score >= high)) undecided[slot++] = score;
-  });
+  if (high > max) {  // as it is unless a look came to too little
+    row.Each([&](int, float score) {
+      if (score >= low) undecided[slot++] = score;
+    });
+  } else {
+    row.Each([&](int, float score) {
+      if (score >= low && !(score >= high)) undecided[slot++] = score;
+    });
+  }
   if (group.Any(slot != first_slot + mine)) return false;  // scores below any threshold
   return FinishSorted<kMass>(bracket, memory.scores, goal, doubt, shift, choice.cut);
 }

@@ -11,6 +11,13 @@ inline constexpr unsigned kAllLanes = 0xFFFFFFFFu;
 __device__ inline int LaneId() { return static_cast<int>(threadIdx.x) % 32; }
 __device__ inline int WarpId() { return static_cast<int>(threadIdx.x) / 32; }
 
+// What all lanes have in common, as the compiler can tell: what depends on it alone is computed
+// once a warp, and votes behind branches on it need no check of who takes part.
+template <class T>
+__device__ T Common(T x) {
+  return __shfl_sync(kAllLanes, x, 0);
+}
+
 __device__ inline uint32_t InclusiveScan(uint32_t x, int lane) {
 #pragma unroll
   for (int step = 1; step < 32; step *= 2) {

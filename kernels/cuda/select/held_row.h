@@ -24,9 +24,13 @@ class HeldRow {
       : items_((count + 31) / 32), left_(count - lane) {
     const float* const from = scores + lane;
 #pragma unroll
-    for (int i = 0; i < kItems; ++i) {
-      score_[i] = kNoScore;
-      if (32 * i < left_) score_[i] = from[32 * i];
+    for (int first = 0; first < kItems; first += 4) {
+      const bool whole = 32 * (first + 4) <= count;  // without a look at each
+#pragma unroll
+      for (int i = first; i < first + 4; ++i) {
+        if (!whole) score_[i] = kNoScore;
+        if (whole || 32 * i < left_) score_[i] = from[32 * i];
+      }
     }
   }
 

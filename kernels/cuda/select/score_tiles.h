@@ -15,16 +15,29 @@
 //   kThreads, kPlaces       of a CTA; CTAs that are to fit a multiprocessor
 //   kBatch                  rows of the query tile that a warp reads at once, as registers allow
 //   Queries, Keys           tiles in shared memory, as SplitTile is one
-//   Sums                    a warp's products: kSixteens by kEights pieces of 16 x 8, from row
-//                           Row(warp) and column Column(warp) of the tile on. Of a piece, lane l
-//                           has rows l / 4 and l / 4 + 8, columns l % 4 * 2 and the next: c = 0 to
-//                           3
-//   Sum(sums, m, n, c)      one of them
-//   Multiply(q, k, warp, sums)   sums = q k^T, by all warps together
+//   kHolds                  whether queries are taken out of their tile, which leaves room
+//   Hold(q, warp)           what Multiply has of the queries; by all warps together, before a run's
+//                           first keys
+//   NextKeys(shared, warp)  the next keys of this warp: RowsInFlight, or RowsAside in that room
+//   Sums                    a warp's products, of the rows from Row(warp) on and the columns from
+//                           Column(warp) on. Lane l has rows l / 4 + 8 m, for m below kEightRows,
+//                           and in each of them kRuns runs of kRun neighbouring columns from
+//                           RunAt(l % 4, r) on
+//   Sum(sums, m, r, c)      one of them
+//   Multiply(held, k, warp, sums)   sums = q k^T, by all warps together
 //   Written()               after a thread's writes to tiles, before the barrier
+//   Sink, SinkOf(args, end)   what Store must know besides, made on the host for tiles before `end`
+//
+// and if it holds queries:
+//
+//   kRoom                   bytes that it needs from where the queries were
+//   Store(shared, q_unscale, k_unscale, scale, warp, to, plain, sink, sums)
+//                           writes a warp's scores; at once if `plain`: others replace some of them
+//   Drain()                 by all warps together: what Store put into that room has left
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/scores.h"
@@ -34,45 +47,80 @@
 namespace suffice::cuda {
 
 // Of shared memory: both tiles, each twice as fp16, and their scales.
-constexpr int ScoreBytes(int rows, int columns, int dim) {
-  return (rows + columns) * (4 * dim + static_cast<int>(sizeof(float)));
+constexpr int ScoreBytes(int rows, int columns, int dim, int room = 0) {
+  return std::max(rows * 4 * dim, room) + columns * 4 * dim +
+         (rows + columns) * static_cast<int>(sizeof(float));
 }
 
-// Where a tile's scores go: `rows` x `columns` of it exist. `pairs`: two at a time are aligned.
-struct TileOut {
-  float* first;
-  int64_t stride;
-  int rows, columns;
-  bool pairs;
+// Of forms that multiply queries where they lie, with kCount keys a warp.
+template <int kDim, int kCount>
+struct InPlace {
+  static constexpr bool kHolds = false;
+  static constexpr int kRoom = 0;
+  struct Sink {};
+  static Sink SinkOf(const ScoreArgs&, int) { return {}; }
+  template <class Queries>
+  __device__ static Queries Hold(const Queries& q, int) {
+    return q;
+  }
+  __device__ static RowsInFlight<kDim, kCount> NextKeys(char*, int) { return {}; }
 };
+
+// Where a tile's scores go, from row `row` and column `column` of a head on: `rows` x `columns` of
+// it exist. `together`: so many at a time are aligned, where they begin at a multiple of it.
+struct TileOut {
+  const HeadRows& out;
+  int together;
+  int b, h, row, rows;
+  int column, columns;
+  __device__ float* first() const { return out.At(b, h, row) + column; }
+};
+
+// Writes neighbouring scores of which `left` exist.
+template <int kRun>
+__device__ inline void StoreRun(const float (&score)[kRun], int together, int left, float* out) {
+  if constexpr (kRun == 4) {
+    if (together == 4 && left >= 4) {
+      *reinterpret_cast<float4*>(out) = {score[0], score[1], score[2], score[3]};
+      return;
+    }
+  }
+#pragma unroll
+  for (int c = 0; c < kRun; c += 2) {
+    if (together >= 2 && c + 1 < left) {
+      *reinterpret_cast<float2*>(out + c) = {score[c], score[c + 1]};
+    } else {
+      if (c < left) out[c] = score[c];
+      if (c + 1 < left) out[c + 1] = score[c + 1];
+    }
+  }
+}
 
 // Writes one warp's scores.
 template <class Form>
 __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float scale, int warp,
                           const TileOut& to, const typename Form::Sums& sums) {
-  const int first_row = Form::Row(warp) + LaneId() / 4;
-  const int first_column = Form::Column(warp) + LaneId() % 4 * 2;
+  int lane = LaneId();
+  asm volatile("" : "+r"(lane));  // places made anew at every tile leave registers to the keys
+  const int first_row = Form::Row(warp) + lane / 4;
+  float* const first = to.first();
 #pragma unroll
-  for (int m = 0; m < Form::kSixteens; ++m) {
+  for (int m = 0; m < Form::kEightRows; ++m) {
+    const int row = first_row + 8 * m;
+    if (row >= to.rows) continue;
+    const float factor = q_unscale[row] * scale;
+    float* const out = first + row * to.out.row;
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + 16 * m + 8 * half;
-      if (row >= to.rows) continue;
-      const float factor = q_unscale[row] * scale;
-      float* out = to.first + row * to.stride + first_column;
+    for (int r = 0; r < Form::kRuns; ++r) {
+      const int column = Form::Column(warp) + Form::RunAt(lane % 4, r);
+      using Run = std::conditional_t<Form::kRun == 2, float2, float4>;
+      const Run unscales = *reinterpret_cast<const Run*>(k_unscale + column);
+      float score[Form::kRun];
 #pragma unroll
-      for (int n = 0; n < Form::kEights; ++n) {
-        const int column = first_column + 8 * n;
-        const float2 unscale = *reinterpret_cast<const float2*>(k_unscale + column);
-        const float2 score = {Form::Sum(sums, m, n, 2 * half) * unscale.x * factor,
-                              Form::Sum(sums, m, n, 2 * half + 1) * unscale.y * factor};
-        if (to.pairs && column + 1 < to.columns) {
-          *reinterpret_cast<float2*>(out + 8 * n) = score;
-        } else {
-          if (column < to.columns) out[8 * n] = score.x;
-          if (column + 1 < to.columns) out[8 * n + 1] = score.y;
-        }
+      for (int c = 0; c < Form::kRun; ++c) {
+        score[c] = Form::Sum(sums, m, r, c) * (&unscales.x)[c] * factor;
       }
+      StoreRun(score, to.together, to.columns - column, out + column);
     }
   }
 }
@@ -81,6 +129,7 @@ __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float 
 __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale,
                                   const RowSource& q, const RowSource& k, float scale,
                                   const TileOut& to) {
+  float* const first = to.first();
   for (int n = static_cast<int>(threadIdx.x); n < to.rows * to.columns;
        n += static_cast<int>(blockDim.x)) {
     const int row = n / to.columns, column = n - row * to.columns;
@@ -90,13 +139,14 @@ __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale
     double sum = 0.0;
 #pragma unroll 1
     for (int d = 0; d < q.dim; ++d) sum += double{q_row[d]} * double{k_row[d]};
-    to.first[row * to.stride + column] = static_cast<float>(double{scale} * sum);
+    first[row * to.out.row + column] = static_cast<float>(double{scale} * sum);
   }
 }
 
 // How the operands and the output lie, beside their strides.
 struct Alignment {
-  bool wide_q, wide_k, pairs;
+  bool wide_q, wide_k;
+  int together;  // scores
 };
 
 // CTA c of C has tiles [c all / C, (c + 1) all / C) of all, which are numbered (query tile, key
@@ -104,28 +154,30 @@ struct Alignment {
 template <class Form>
 __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     Scores(const __grid_constant__ ScoreArgs a, int first_tile, int query_tiles, int key_tiles,
-           const __grid_constant__ Alignment aligned) {
+           const __grid_constant__ Alignment aligned,
+           const __grid_constant__ typename Form::Sink sink) {
   extern __shared__ __align__(1024) char shared[];
-  constexpr int kBytesQ = Form::kRows * Form::kDim * 2, kBytesK = Form::kColumns * Form::kDim * 2;
-  float* const unscales = reinterpret_cast<float*>(shared + 2 * (kBytesQ + kBytesK));
-  const typename Form::Queries q = {shared, shared + kBytesQ, unscales};
-  const typename Form::Keys k = {shared + 2 * kBytesQ, shared + 2 * kBytesQ + kBytesK,
-                                 unscales + Form::kRows};
+  constexpr int kHalfQ = Form::kRows * Form::kDim * 2, kHalfK = Form::kColumns * Form::kDim * 2;
+  char* const keys = shared + std::max(2 * kHalfQ, Form::kRoom);
+  float* const unscales = reinterpret_cast<float*>(keys + 2 * kHalfK);
+  const typename Form::Queries q = {shared, shared + kHalfQ, unscales};
+  const typename Form::Keys k = {keys, keys + kHalfK, unscales + Form::kRows};
   constexpr int kWarps = Form::kThreads / 32;
   constexpr int kRowsQ = Form::kRows / kWarps, kRowsK = Form::kColumns / kWarps;  // of one warp
 
   WaitForKernelBefore();
   LetNextKernelStart();
   const SelectGeometry& g = a.geometry;
-  const int warp = WarpId();
+  const int warp = Common(WarpId());
   const int tiles = (g.t_q + Form::kRows - 1) / Form::kRows;  // of one head
   const int64_t all = int64_t{query_tiles} * key_tiles;
-  const int64_t end = all * (blockIdx.x + 1) / gridDim.x;
-  for (int64_t at = all * blockIdx.x / gridDim.x; at < end;) {
-    const auto query_tile = static_cast<int>(at / key_tiles);
-    const auto key_begin = static_cast<int>(at - int64_t{query_tile} * key_tiles);
-    const int key_end = static_cast<int>(min(int64_t{key_tiles}, key_begin + (end - at)));
-    at += key_end - key_begin;
+  const int64_t begin = all * blockIdx.x / gridDim.x;
+  auto left = static_cast<int>(all * (blockIdx.x + 1) / gridDim.x - begin);
+  auto query_tile = static_cast<int>(begin / key_tiles);
+  auto key_begin = static_cast<int>(begin - int64_t{query_tile} * key_tiles);
+  for (; left > 0; ++query_tile, key_begin = 0) {
+    const int key_end = min(key_tiles, key_begin + left);
+    left -= key_end - key_begin;
 
     const int tile = first_tile + query_tile;
     const int head = tile / tiles;
@@ -135,61 +187,70 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     const int columns = min(g.AllowedBlocks(first_row + rows - 1), key_end * Form::kColumns);
     int column = key_begin * Form::kColumns;
     if (column >= columns) continue;
-    const RowSource q_rows = {a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
-    RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
-    k_rows.first += column * k_rows.stride;
-    TileOut out = {a.out.At(b, h, first_row) + column, a.out.row, rows, 0, aligned.pairs};
+    const auto q_rows = [&] {
+      return RowSource{a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
+    };
+    const RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
 
-    RowsInFlight<Form::kDim, kRowsK> next;
-    next.Load(k_rows, warp * kRowsK, g.t_k - column);
+    auto next = Form::NextKeys(shared, warp);
+    if constexpr (!Form::kHolds) next.Load(k_rows, column + warp * kRowsK, g.t_k);
     bool q_leaves_out = false;
 #pragma unroll 1
     for (int n = 0; n < kRowsQ; n += Form::kBatch) {
       RowsInFlight<Form::kDim, Form::kBatch> batch;
-      batch.Load(q_rows, warp * kRowsQ + n, rows);
+      batch.Load(q_rows(), warp * kRowsQ + n, rows);
       q_leaves_out = batch.Split(q, warp * kRowsQ + n) || q_leaves_out;
     }
+    const auto held = Form::Hold(q, warp);
+    if constexpr (Form::kHolds) next.Load(k_rows, column + warp * kRowsK, g.t_k);
     for (; column < columns; column += Form::kColumns) {
       const bool leaves_out = next.Split(k, warp * kRowsK) || q_leaves_out;
       Form::Written();
       const bool plain = __syncthreads_or(leaves_out) != 0;
-      const RowSource these = k_rows;
-      k_rows.first += Form::kColumns * k_rows.stride;
-      if (column + Form::kColumns < columns) {
-        next.Load(k_rows, warp * kRowsK, g.t_k - column - Form::kColumns);
-      }
+      const int next_column = column + Form::kColumns;
+      if (next_column < columns) next.Load(k_rows, next_column + warp * kRowsK, g.t_k);
       typename Form::Sums sums;
-      Form::Multiply(q, k, warp, sums);
-      out.columns = min(Form::kColumns, columns - column);
-      StoreTile<Form>(q.unscale, k.unscale, a.scale, warp, out, sums);
+      Form::Multiply(held, k, warp, sums);
+      const int there = min(Form::kColumns, columns - column);
+      const TileOut out = {a.out, aligned.together, b, h, first_row, rows, column, there};
+      if constexpr (Form::kHolds) {
+        Form::Store(shared, q.unscale, k.unscale, a.scale, warp, out, plain, sink, sums);
+      } else {
+        StoreTile<Form>(q.unscale, k.unscale, a.scale, warp, out, sums);
+      }
       if (plain) {
         __syncthreads();  // these scores replace some that other warps have stored
-        StorePlain(q.unscale, k.unscale, q_rows, these, a.scale, out);
+        RowSource these = k_rows;
+        these.first += column * these.stride;
+        StorePlain(q.unscale, k.unscale, q_rows(), these, a.scale, out);
       }
-      out.first += Form::kColumns;
       __syncthreads();  // these keys have been read
     }
+    if constexpr (Form::kHolds) Form::Drain();
   }
 }
 
 template <class Form>
 void LaunchForm(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
   const auto kernel = &Scores<Form>;
-  constexpr int kBytes = ScoreBytes(Form::kRows, Form::kColumns, Form::kDim);
+  constexpr int kBytes = ScoreBytes(Form::kRows, Form::kColumns, Form::kDim, Form::kRoom);
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "select: scores");
   const auto wide = [&](const HeadRows& x) {
     return a.dim % 4 == 0 && Aligned16<float>(x.data, {x.batch, x.head, x.row});
   };
-  const bool pairs = reinterpret_cast<uintptr_t>(a.out.data) % 8 == 0 && a.out.batch % 2 == 0 &&
-                     a.out.head % 2 == 0 && a.out.row % 2 == 0;
+  const auto aligned = [&](int count) {  // whether so many scores at a time are aligned
+    return reinterpret_cast<uintptr_t>(a.out.data) % (4 * count) == 0 && a.out.batch % count == 0 &&
+           a.out.head % count == 0 && a.out.row % count == 0;
+  };
+  const int together = aligned(4) ? 4 : aligned(2) ? 2 : 1;
   const int key_tiles = (a.geometry.t_k + Form::kColumns - 1) / Form::kColumns;
   // One run a place; where many tiles are skipped, more and shorter ones.
   const int64_t runs = int64_t{Form::kPlaces} * multiprocessors * (a.geometry.causal ? 4 : 1);
   const int64_t grid = std::min(runs, int64_t{end - first} * key_tiles);
   LaunchNext("select: scores", a.follows, kernel, static_cast<unsigned>(grid), Form::kThreads,
              kBytes, stream, a, first, end - first, key_tiles,
-             Alignment{wide(a.q), wide(a.k), pairs});
+             Alignment{wide(a.q), wide(a.k), together}, Form::SinkOf(a, end));
 }
 
 }  // namespace suffice::cuda

@@ -114,7 +114,7 @@ __device__ void MultiplyRows(const SplitTile<S::kDim>& q, const SplitTile<S::kDi
 }
 
 template <class S>
-struct MmaForm : S {
+struct MmaForm : S, InPlace<S::kDim, S::kColumns / S::kWarps> {
   using Queries = SplitTile<S::kDim>;
   using Keys = Queries;
   struct Sums {
@@ -122,7 +122,11 @@ struct MmaForm : S {
   };
   __device__ static int Row(int warp) { return warp / 2 * (16 * S::kSixteens); }
   __device__ static int Column(int warp) { return warp % 2 * (8 * S::kEights); }
-  __device__ static float Sum(const Sums& sums, int m, int n, int c) { return sums.x[m][n][c]; }
+  static constexpr int kEightRows = 2 * S::kSixteens, kRuns = S::kEights, kRun = 2;
+  __device__ static int RunAt(int t, int r) { return 8 * r + 2 * t; }
+  __device__ static float Sum(const Sums& sums, int m, int r, int c) {
+    return sums.x[m / 2][r][m % 2 * 2 + c];
+  }
   __device__ static void Written() {}
   __device__ static void Multiply(const Queries& q, const Keys& k, int warp, Sums& sums) {
     MultiplyRows<S>(q, k, Row(warp), Column(warp), sums.x);

@@ -28,6 +28,7 @@ int ScoreTileRows(int dim, int64_t heads, int t_q, int t_k);
 
 struct ScoreArgs {
   HeadRows q, k, out;
+  int out_columns = 0;  // that may be written: t_k, and more where rows are longer
   SelectGeometry geometry;
   int heads = 1, group = 1;  // of a batch element; query heads of one key head
   int dim = 0;

@@ -59,6 +59,7 @@ ScoreArgs ScoreArgsOf(const SelectParams& p, const SelectPlan& plan) {
   ScoreArgs args;
   args.q = HeadRowsOf(p.q_pooled);
   args.k = HeadRowsOf(p.k_pooled);
+  args.out_columns = static_cast<int>(std::max<int64_t>(plan.scores_row, plan.geometry.t_k));
   args.geometry = plan.geometry;
   args.heads = plan.heads;
   args.group = plan.group;

@@ -67,7 +67,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
   constexpr int kGroups = kWarps == 1 ? kRowWarps : 1;
   __shared__ RowMemory<kWarps> memories[kGroups];
   Begin(a);
-  const int member = kWarps == 1 ? WarpId() : 0;
+  const int member = kWarps == 1 ? Common(WarpId()) : 0;
   const int at = a.first_row + static_cast<int>(blockIdx.x) * kGroups + member;
   if (at >= a.end_row) return;  // the whole group
   const Place place(a, at);
@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
 
   SelectSetting setting = a.setting;
   if (a.settings != nullptr) {
-    setting = Clamped({a.settings[2 * place.h], a.settings[2 * place.h + 1]});
+    setting = Clamped({Common(a.settings[2 * place.h]), Common(a.settings[2 * place.h + 1])});
   }
   const int first = warp * warp_words * 32;
   const int count = min(max(place.allowed - first, 0), warp_words * 32);

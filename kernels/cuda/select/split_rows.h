@@ -4,8 +4,9 @@
 // bits of it, and never less than 33 bits below the row's largest. Rows that hold infinities or
 // NaN, or lie beyond 2^60 either way, are left out.
 //
-// Rows are split on their way into shared memory: as fp32 they are as many bytes, and are read no
-// more often than two halves of them would be.
+// Rows are split on their way into tiles in shared memory: as fp32 they are as many bytes, and are
+// read no more often than two halves of them would be. Until then they are in flight to registers
+// (RowsInFlight) or to shared memory (RowsAside).
 #pragma once
 
 #include <cuda_fp16.h>
@@ -13,6 +14,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "kernels/cuda/instructions.h"
 #include "kernels/cuda/select/group.h"
 
 namespace suffice::cuda {
@@ -48,6 +50,33 @@ struct RowSource {
   int dim;
   bool wide;
 };
+
+// One row, by one warp: each lane has kWidth neighbouring values. Splits it into row `row` of the
+// tile; true if it is left out. A Tile is SplitTile or has other places for the same, At(row,
+// byte).
+template <int kWidth, class Tile>
+__device__ bool SplitRow(const float (&x)[kWidth], const Tile& to, int row) {
+  uint32_t largest = 0;
+#pragma unroll
+  for (int d = 0; d < kWidth; ++d) largest = max(largest, __float_as_uint(x[d]) & 0x7FFFFFFFu);
+  const Scaling s = ScalingOf(__reduce_max_sync(kAllLanes, largest));
+  if (LaneId() == 0) to.unscale[row] = s.unscale;
+  __half2 high[kWidth / 2], low[kWidth / 2];
+#pragma unroll
+  for (int d = 0; d < kWidth; d += 2) {
+    const float first = x[d] * s.scale, second = x[d + 1] * s.scale;
+    high[d / 2] = __floats2half2_rn(first, second);
+    const float2 rounded = __half22float2(high[d / 2]);
+    low[d / 2] = __floats2half2_rn(first - rounded.x, second - rounded.y);
+  }
+  using Bits =
+      std::conditional_t<kWidth == 2, uint32_t, std::conditional_t<kWidth == 4, uint2, uint4>>;
+  static_assert(sizeof(Bits) == sizeof(high));
+  const int at = Tile::At(row, 2 * kWidth * LaneId());
+  *reinterpret_cast<Bits*>(to.high + at) = *reinterpret_cast<const Bits*>(high);
+  *reinterpret_cast<Bits*>(to.low + at) = *reinterpret_cast<const Bits*>(low);
+  return s.unscale == 0.0f;  // zeros and NaN in the tile
+}
 
 // kCount neighbouring rows on their way to a tile, by one warp: each lane has some neighbouring
 // values of each row.
@@ -91,45 +120,67 @@ class RowsInFlight {
     }
   }
 
-  // Splits them into rows of the tile from `first` on; true if one is left out. A Tile is SplitTile
-  // or has other places for the same, At(row, byte).
+  // Splits them into rows of the tile from `first` on; true if one is left out.
   template <class Tile>
   __device__ bool Split(const Tile& to, int first) const {
     bool leaves_out = false;
 #pragma unroll
     for (int n = 0; n < kCount; ++n) {
-      uint32_t largest = 0;
-#pragma unroll
-      for (int d = 0; d < kWidth; ++d) {
-        largest = max(largest, __float_as_uint(values_[n][d]) & 0x7FFFFFFFu);
-      }
-      const Scaling s = ScalingOf(__reduce_max_sync(kAllLanes, largest));
-      leaves_out = leaves_out || s.unscale == 0.0f;  // zeros and NaN in the tile
-      if (LaneId() == 0) to.unscale[first + n] = s.unscale;
-      __half2 high[kWidth / 2], low[kWidth / 2];
-#pragma unroll
-      for (int d = 0; d < kWidth; d += 2) {
-        const float x = values_[n][d] * s.scale, y = values_[n][d + 1] * s.scale;
-        high[d / 2] = __floats2half2_rn(x, y);
-        const float2 rounded = __half22float2(high[d / 2]);
-        low[d / 2] = __floats2half2_rn(x - rounded.x, y - rounded.y);
-      }
-      const int at = Tile::At(first + n, 2 * kWidth * LaneId());
-      Store(to.high + at, high);
-      Store(to.low + at, low);
+      leaves_out = SplitRow(values_[n], to, first + n) || leaves_out;
     }
     return leaves_out;
   }
 
  private:
-  __device__ static void Store(char* to, const __half2 (&x)[kWidth / 2]) {
-    using Bits =
-        std::conditional_t<kWidth == 2, uint32_t, std::conditional_t<kWidth == 4, uint2, uint4>>;
-    static_assert(sizeof(Bits) == sizeof(x));
-    *reinterpret_cast<Bits*>(to) = *reinterpret_cast<const Bits*>(x);
+  float values_[kCount][kWidth];
+};
+
+// The same by way of shared memory, where rows in flight cost no registers: `memory` is kBytes of
+// the warp's own. Each lane reads back what it brought in itself, so that no barrier is needed.
+template <int kDim, int kCount>
+class RowsAside {
+ public:
+  static constexpr int kWidth = kDim / 32;
+  static constexpr int kBytes = kCount * kDim * static_cast<int>(sizeof(float));
+  using Piece = std::conditional_t<kWidth == 2, float2, float4>;
+  static_assert(sizeof(Piece) == kWidth * sizeof(float));
+
+  __device__ explicit RowsAside(char* memory)
+      : mine_(reinterpret_cast<Piece*>(memory) + LaneId()) {}
+
+  __device__ void Load(const RowSource& from, int first, int end) {
+    const int column = kWidth * LaneId();
+    const float* row = from.first + first * from.stride + column;
+    const auto to = SharedAddress(mine_);
+#pragma unroll
+    for (int n = 0; n < kCount; ++n, row += from.stride) {
+      const uint32_t at = to + 32 * n * sizeof(Piece);
+      const int there = first + n < end ? from.dim - column : 0;  // values from this lane's on
+      if (from.wide) {
+        CopyAsync<sizeof(Piece)>(at, row, there > 0);
+      } else {
+#pragma unroll
+        for (int d = 0; d < kWidth; ++d) CopyAsync<4>(at + 4 * d, row + d, there > d);
+      }
+    }
+    CommitCopies();
   }
 
-  float values_[kCount][kWidth];
+  template <class Tile>
+  __device__ bool Split(const Tile& to, int first) const {
+    WaitForCopies<0>();
+    bool leaves_out = false;
+#pragma unroll
+    for (int n = 0; n < kCount; ++n) {
+      const Piece piece = mine_[32 * n];
+      leaves_out =
+          SplitRow(reinterpret_cast<const float(&)[kWidth]>(piece), to, first + n) || leaves_out;
+    }
+    return leaves_out;
+  }
+
+ private:
+  Piece* mine_;
 };
 
 }  // namespace suffice::cuda
