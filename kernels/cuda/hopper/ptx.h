@@ -65,9 +65,6 @@ struct RingPlace {
 
 // --- the bulk tensor copy engine. Coordinates: (element, token, head, batch).
 
-__device__ __forceinline__ void Prefetch(const CUtensorMap& map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
-}
 __device__ __forceinline__ void LoadBox(const CUtensorMap& map, void* to, Barrier& b, int element,
                                         int token, int head, int batch) {
   asm volatile(
