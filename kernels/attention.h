@@ -110,6 +110,11 @@ struct SelectParams {
 // Step 4. o = softmax(scale * q k^T over the kept blocks) v, and lse its natural-log normaliser.
 // A query with no allowed key in its kept blocks gives o = 0, lse = -inf. No lists: dense
 // attention, by the same kernel with every allowed block kept.
+//
+// A NaN in q, or in k of a kept key that a query sees, makes that query's o and lse NaN; one in v
+// that column of o. Blocks that are not kept are never read. Within a kept block, a causal query
+// gives the keys behind its bound weight 0, and whether 0 is multiplied by their v is up to the
+// backend: a NaN or infinity there may make o NaN, and lse never.
 struct AttendParams {
   View q, k, v;
   View o;    // (B, H, N_q, D), dtype of q, out
@@ -123,7 +128,8 @@ struct AttendParams {
 // Step 5. The gradient of step 4 with the mask held constant. Deterministic: dq by row lists, dk
 // and dv by column lists, no atomics. Gradients are overwritten, all of them (a key block that no
 // query keeps gets zeros; so does a query with lse = -inf). Heads sharing a key head are summed in
-// order.
+// order. As in step 4, a pair of a kept block that the causal bound hides has weight 0, and a NaN
+// or infinity of either side may make the other side's gradients NaN.
 struct AttendBackwardParams {
   View q, k, v, o, lse;      // what AttendParams took and gave
   View d_o;                  // (B, H, N_q, D)

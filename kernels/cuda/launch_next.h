@@ -11,15 +11,16 @@ namespace suffice::cuda {
 
 #ifdef __CUDACC__
 
-// First of all in a kernel that LaunchNext launches: everything before it has ended and can be
-// read, also what the kernel before waited for itself.
+// In every kernel that LaunchNext launches, before it reads or writes global memory: everything
+// before it has ended and can be read, also what the kernel before waited for itself. What a kernel
+// does ahead of this, on shared memory and arguments alone, may run beside the kernel before.
 __device__ inline void WaitForKernelBefore() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
 
-// The next kernel may be set up once every CTA has come here or ended.
+// The next kernel may be set up once every CTA has come here or ended; before or after the wait.
 __device__ inline void LetNextKernelStart() {
 #if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");

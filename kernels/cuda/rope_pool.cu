@@ -12,6 +12,7 @@
 
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/rope_pool.h"
+#include "kernels/cuda/round.h"
 #include "kernels/cuda/vector16.h"
 
 namespace suffice::cuda {
@@ -95,26 +96,9 @@ __device__ inline void StorePiece(float* to, float (&y)[4], bool store) {
   if (store) *reinterpret_cast<float4*>(to) = make_float4(y[0], y[1], y[2], y[3]);
 }
 
-// The one rounding (lib/base/dtype.h) by the hardware's, which differs for subnormal numbers, so
-// these are flushed before, and in the bits of a NaN: then it is done by hand.
 __device__ inline void StorePiece(BFloat16* to, float (&y)[8], bool store) {
   uint32_t words[4];
-  float any = 0.0f;
-#pragma unroll
-  for (int d = 0; d < 8; d += 2) {
-    float low, high;
-    asm("mul.ftz.f32 %0, %1, 0f3F800000;" : "=f"(low) : "f"(y[d]));
-    asm("mul.ftz.f32 %0, %1, 0f3F800000;" : "=f"(high) : "f"(y[d + 1]));
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(words[d / 2]) : "f"(high), "f"(low));
-    any += low;
-    any += high;
-  }
-  if (any != any) {
-#pragma unroll
-    for (int d = 0; d < 8; d += 2) {
-      words[d / 2] = ToBFloat16(y[d]).bits | uint32_t{ToBFloat16(y[d + 1]).bits} << 16;
-    }
-  }
+  RoundToBFloat16(y, words);
 #pragma unroll
   for (int d = 0; d < 8; d += 2) {
     y[d] = __uint_as_float(words[d / 2] << 16);

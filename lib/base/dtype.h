@@ -39,7 +39,11 @@ constexpr float ToFloat(BFloat16 x) { return std::bit_cast<float>(uint32_t{x.bit
 constexpr float ToFloat(float x) { return x; }
 
 // Rounds to nearest even; an fp32-subnormal input becomes zero of its sign (as vcvtneps2bf16 does);
-// every NaN becomes the quiet 0x7FC0. Used for each tensor that is stored or compared bit for bit.
+// every NaN becomes the quiet 0x7FC0. Used for each tensor that is compared bit for bit between
+// backends and for every other that is stored, but for two kinds, which differ from it only in
+// subnormal values and in the bits of a NaN, which stays a NaN:
+//   o, dq, dk, dv of the Hopper kernels   cvt.rn.bf16x2.f32: keeps subnormals, makes NaN 0x7FFF
+//   products of matrices by a library     as cuBLASLt or oneDNN rounds
 // constexpr: device code calls these too.
 constexpr BFloat16 ToBFloat16(float x) {
   const uint32_t bits = std::bit_cast<uint32_t>(x);

@@ -56,6 +56,29 @@ TEST_P(Cuda, RowsAndColumnsThatKeepEverythingAgreeWithTheReference) {
   }
 }
 
+// The y and z axes of a grid end at 65,535.
+TEST_P(Cuda, MoreSequencesThanAGridIsHigh) {
+  Context reference({.backend = "ref"});
+  const AttentionCase c = {.name = "sequences",
+                           .batch = 4100,
+                           .heads = 16,
+                           .kv_heads = 8,
+                           .n_q = 1,
+                           .n_k = 2,
+                           .dim = 64,
+                           .block = {128, 64},
+                           .lists = CaseLists::kAll};
+  const AttentionProblem problem = MakeProblem(c, DType::kBF16);
+  const AttentionResult expected = RunAttention(reference, problem, true);
+  const AttentionResult found = RunAttention(*context_, problem, true);
+  const double floor = GradientFloor(problem);
+  EXPECT_LE(RelativeL2(found.o, expected.o), 4e-3);
+  EXPECT_LE(RelativeL2(found.lse, expected.lse), 2e-6);
+  EXPECT_LE(RelativeL2(found.dq, expected.dq, floor), 8e-3);
+  EXPECT_LE(RelativeL2(found.dk, expected.dk, floor), 8e-3);
+  EXPECT_LE(RelativeL2(found.dv, expected.dv), 8e-3);
+}
+
 // One attention with everything before it on the device: pooled, selected, attended, and the
 // gradient.
 struct Layer {

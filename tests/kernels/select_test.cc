@@ -9,82 +9,13 @@
 
 #include "lib/base/philox.h"
 #include "tests/kernels/attention_cases.h"
+#include "tests/kernels/select_cases.h"
 
 namespace suffice::testing {
 namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr uint64_t kSeed = 5;
-
-struct Selection {
-  std::vector<int64_t> row_ptr, column_ptr;
-  std::vector<uint16_t> row_ids, column_ids;
-  std::vector<float> scores;
-  int32_t nan = -1;
-};
-
-struct SelectCase {
-  SelectParams p;  // everything but the views
-  int64_t batch = 1, heads = 2;
-  std::vector<int32_t> settings;
-  std::vector<uint8_t> given;
-  bool transposed = false;   // the scores are (B, T_q, H, T_k) in memory
-  bool keeps_scores = true;  // else there is no such operand, nor a NaN flag
-  int64_t t_q() const { return BlockCount(p.n_q, p.block.q); }
-  int64_t t_k() const { return BlockCount(p.n_k, p.block.k); }
-  int64_t blocks() const { return batch * heads * t_q() * t_k(); }
-};
-
-template <class T>
-std::vector<T> ToVector(const Tensor& tensor) {
-  const HostArray host = tensor.ToHost();
-  return {host.values<T>().begin(), host.values<T>().end()};
-}
-
-// Selects from given scores, or from pooled q and k where `scores` is empty.
-Selection RunSelect(Context& context, const SelectCase& c, const std::vector<float>& scores,
-                    const Tensor& q = {}, const Tensor& k = {}) {
-  const auto tensor = [&]<class T>(const std::vector<T>& values, const Shape& shape) {
-    return Tensor::FromHost(context, HostArray::From<T>(shape, values));
-  };
-  SelectParams p = c.p;
-  const Shape all = {c.batch, c.heads, c.t_q(), c.t_k()};
-  const Shape other = {c.batch, c.t_q(), c.heads, c.t_k()};
-  const Tensor score =
-      tensor(scores.empty() ? std::vector<float>(static_cast<size_t>(c.blocks()), kNan) : scores,
-             c.transposed ? other : all);
-  const Tensor score_view = c.transposed ? score.Transpose(1, 2) : score;
-  if (c.keeps_scores) p.scores = score_view;
-  if (!q.empty()) p.q_pooled = q;
-  if (!k.empty()) p.k_pooled = k;
-  Tensor given, settings;
-  if (!c.given.empty()) p.given = given = tensor(c.given, all);
-  if (!c.settings.empty()) p.settings = settings = tensor(c.settings, {c.heads, 2});
-  const auto lists = [&](int64_t rows) {
-    return std::pair(
-        tensor(std::vector<int64_t>(static_cast<size_t>(rows + 1), -1), {rows + 1}),
-        tensor(std::vector<uint16_t>(static_cast<size_t>(c.blocks()), 0xFFFF), {c.blocks()}));
-  };
-  const auto [row_ptr, row_ids] = lists(c.batch * c.heads * c.t_q());
-  const auto [column_ptr, column_ids] = lists(c.batch * c.heads * c.t_k());
-  const Tensor nan = tensor(std::vector<int32_t>{-1}, {1});
-  p.rows = {row_ptr, row_ids};
-  p.columns = {column_ptr, column_ids};
-  if (c.keeps_scores) p.nan_flag = nan;
-  context.Run(p);
-  return {ToVector<int64_t>(row_ptr),  ToVector<int64_t>(column_ptr),
-          ToVector<uint16_t>(row_ids), ToVector<uint16_t>(column_ids),
-          ToVector<float>(score),      ToVector<int32_t>(nan)[0]};
-}
-
-Tensor Pooled(Context& context, const Shape& shape, uint32_t stream) {
-  HostArray array(DType::kF32, shape);
-  uint64_t i = 0;
-  for (float& x : array.values<float>()) x = NormalAt(kSeed, stream, i++);
-  return Tensor::FromHost(context, array);
-}
-
 // The transpose of the row lists of `rows` x `columns` blocks a head, the slow way.
 void ExpectTransposed(const Selection& s, int64_t heads, int64_t rows, int64_t columns) {
   std::vector<int64_t> ptr = {0};
@@ -105,14 +36,6 @@ void ExpectTransposed(const Selection& s, int64_t heads, int64_t rows, int64_t c
   EXPECT_EQ(s.column_ids, ids);
 }
 
-void ExpectSame(const Selection& a, const Selection& b) {
-  EXPECT_EQ(a.row_ptr, b.row_ptr);
-  EXPECT_EQ(a.row_ids, b.row_ids);
-  EXPECT_EQ(a.column_ptr, b.column_ptr);
-  EXPECT_EQ(a.column_ids, b.column_ids);
-  EXPECT_EQ(a.nan, b.nan);
-}
-
 // Kinds of score rows; each has its own way of going wrong.
 enum class Scores { kNormal, kSpread, kFlat, kFewValues, kSigns, kSpecial, kAllNan };
 constexpr Scores kScores[] = {Scores::kNormal, Scores::kSpread,  Scores::kFlat,  Scores::kFewValues,
@@ -121,8 +44,8 @@ constexpr Scores kScores[] = {Scores::kNormal, Scores::kSpread,  Scores::kFlat, 
 std::vector<float> MakeScores(Scores kind, int64_t count) {
   std::vector<float> scores;
   for (uint64_t i = 0; i < static_cast<uint64_t>(count); ++i) {
-    const float x = NormalAt(kSeed, 0, i);
-    const uint32_t bits = Philox(kSeed, 1, i)[0];
+    const float x = NormalAt(kSelectSeed, 0, i);
+    const uint32_t bits = Philox(kSelectSeed, 1, i)[0];
     switch (kind) {
       case Scores::kNormal:
         scores.push_back(x);
@@ -174,7 +97,7 @@ TEST_P(SelectTest, KeepsExactlyTheReferencesBlocksOfTheSameScores) {
         if (rule == SelectRule::kMask) {
           for (int64_t i = 0; i < c.blocks(); ++i) {
             c.given.push_back(
-                static_cast<uint8_t>(Philox(kSeed, 2, static_cast<uint64_t>(i))[0] % 3));
+                static_cast<uint8_t>(Philox(kSelectSeed, 2, static_cast<uint64_t>(i))[0] % 3));
           }
         }
         const std::vector<float> scores = MakeScores(kind, c.blocks());
@@ -325,7 +248,7 @@ TEST_P(SelectTest, ScoresOfAnyHeadDimension) {
       EXPECT_LE(RelativeL2(result.scores, expected.scores), 5e-7) << dim;
       ExpectSame(result, RunSelect(reference_, c, result.scores));
       // Nobody has to ask for the scores.
-      c.keeps_scores = false;
+      c.keeps_scores = c.flags_nan = false;
       Selection quiet = run(context_);
       quiet.nan = result.nan;
       ExpectSame(quiet, result);
@@ -349,7 +272,7 @@ TEST_P(SelectTest, ScoresOfManyBlocks) {
       HostArray x(DType::kF32, shape);
       for (size_t n = 0; n < x.values<float>().size(); ++n) {
         const float factor = static_cast<int64_t>(n) / dim == small ? 1e-25f : 1.0f;
-        x.values<float>()[n] = factor * NormalAt(kSeed, stream, n);
+        x.values<float>()[n] = factor * NormalAt(kSelectSeed, stream, n);
       }
       return Tensor::FromHost(context, x);
     };
@@ -388,10 +311,10 @@ TEST_P(SelectTest, ScoresOfExtremeBlocks) {
     HostArray q(DType::kF32, {1, 2, c.t_q(), dim}), k(DType::kF32, {1, 1, c.t_k(), dim});
     for (size_t n = 0; n < q.values<float>().size(); ++n) {
       q.values<float>()[n] =
-          q_factor(static_cast<int64_t>(n) / dim % c.t_q()) * NormalAt(kSeed, 20, n);
+          q_factor(static_cast<int64_t>(n) / dim % c.t_q()) * NormalAt(kSelectSeed, 20, n);
     }
     for (size_t n = 0; n < k.values<float>().size(); ++n) {
-      k.values<float>()[n] = k_factor(static_cast<int64_t>(n) / dim) * NormalAt(kSeed, 21, n);
+      k.values<float>()[n] = k_factor(static_cast<int64_t>(n) / dim) * NormalAt(kSelectSeed, 21, n);
     }
     q.values<float>()[11 * 24 + 5] = kInf;
     return RunSelect(context, c, {}, Tensor::FromHost(context, q), Tensor::FromHost(context, k));
@@ -418,7 +341,7 @@ TEST_P(SelectTest, PoolsToTheReferencesBits) {
         const auto run = [&](Context& context) {
           HostArray array(DType::kF32, {2, 300, 3, dim});  // (B, N, H, D) in memory
           uint64_t i = 0;
-          for (float& x : array.values<float>()) x = NormalAt(kSeed, 9, i++);
+          for (float& x : array.values<float>()) x = NormalAt(kSelectSeed, 9, i++);
           const Tensor x = Tensor::FromHost(context, array.Cast(dtype));
           const Tensor pooled(context, DType::kF32, {2, 3, BlockCount(300, block), dim});
           PoolParams p;

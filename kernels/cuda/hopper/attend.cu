@@ -84,7 +84,7 @@ struct Producer {
   __device__ void LoadStep(const Place& place, int first, int second, int second_place) {
     const int s = k_place.stage;
     Wait(shared.k_empty[s], k_place.parity ^ 1);
-    shared.first_key[s][0] = first < args.lists.n_k ? first : kNoKey;
+    shared.first_key[s][0] = first;
     shared.first_key[s][1] = second_place;
     Load(args.k, shared.k[s], shared.k_full[s], place, first, second);
     k_place.Next();

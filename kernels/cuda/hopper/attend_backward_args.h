@@ -49,7 +49,7 @@ struct GradientArgs {
   float scale;
   RowStatistics statistics;
   GradientRows first_rows, second_rows;
-  float* parts;  // [slot][query][dim], or [slot][dk, dv][64][dim]
+  float* parts;  // [slot][query][dim], or [slot][sub-block][dk, dv][64][dim]
 };
 void LaunchQueryGradient(const GradientArgs& args, int dim, int workers, cudaStream_t stream);
 void LaunchKeyGradient(const GradientArgs& args, int dim, int workers, cudaStream_t stream);

@@ -239,7 +239,7 @@ struct Consumer {
 };
 
 // Registers of a producer and of a consumer: together what the CTA is launched with, 168 a thread
-// of three warpgroups or 128 of two. One more, and setmaxnreg would wait for ever.
+// of three warpgroups. One more, and setmaxnreg would wait for ever.
 constexpr int kProducerRegisters = 56;
 constexpr int kConsumerRegisters = 224;
 

@@ -10,13 +10,18 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kVector = 8;  // values of a 16-byte load
 
-// kDim / 8 lanes a query. One sequence after another along y.
+constexpr int RowsOfCta(int dim) { return kThreads / (dim / kVector); }
+
+// kDim / 8 lanes a query. Sequences follow each other along x, the only axis of a grid that takes
+// more than 65,535 of them; each is padded to whole CTAs.
 template <int kDim>
 __global__ void __launch_bounds__(kThreads) RowsKernel(const RowsArgs args) {
+  static_assert(kSubBlock % RowsOfCta(kDim) == 0);
   constexpr int kLanes = kDim / kVector;
-  const int t = static_cast<int>(blockIdx.x * (kThreads / kLanes) + threadIdx.x / kLanes);
+  const int place = static_cast<int>(blockIdx.x), ctas = args.out.padded / RowsOfCta(kDim);
+  const int sequence = place / ctas;
+  const int t = place % ctas * RowsOfCta(kDim) + static_cast<int>(threadIdx.x) / kLanes;
   const int lane = static_cast<int>(threadIdx.x) % kLanes;
-  const int sequence = static_cast<int>(blockIdx.y);
   const int batch = sequence / args.heads, head = sequence % args.heads;
   float sum = 0.0f;
   if (t < args.n_q) {
@@ -36,7 +41,7 @@ __global__ void __launch_bounds__(kThreads) RowsKernel(const RowsArgs args) {
   }
 #pragma unroll
   for (int step = kLanes / 2; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
-  if (lane != 0 || t >= args.out.padded) return;
+  if (lane != 0) return;
   float lse = -INFINITY;
   if (t < args.n_q) {
     lse = args.lse[batch * args.lse_batch + head * args.lse_head + t * args.lse_token];
@@ -49,10 +54,9 @@ __global__ void __launch_bounds__(kThreads) RowsKernel(const RowsArgs args) {
 }  // namespace
 
 void LaunchRows(const RowsArgs& args, int dim, cudaStream_t stream) {
-  const int rows = kThreads / (dim / kVector);  // of a CTA
-  const dim3 grid(static_cast<unsigned>((args.out.padded + rows - 1) / rows),
-                  static_cast<unsigned>(args.sequences));
-  (dim == 128 ? RowsKernel<128> : RowsKernel<64>)<<<grid, kThreads, 0, stream>>>(args);
+  const int64_t ctas = int64_t{args.sequences} * (args.out.padded / RowsOfCta(dim));
+  const auto kernel = dim == 128 ? &RowsKernel<128> : &RowsKernel<64>;
+  kernel<<<static_cast<unsigned>(ctas), kThreads, 0, stream>>>(args);
   CheckLaunch("attend_backward: rows");
 }
 

@@ -65,9 +65,6 @@ struct RingPlace {
 
 // --- the bulk tensor copy engine. Coordinates: (element, token, head, batch).
 
-__device__ __forceinline__ void Prefetch(const CUtensorMap& map) {
-  asm volatile("prefetch.tensormap [%0];" ::"l"(&map) : "memory");
-}
 __device__ __forceinline__ void LoadBox(const CUtensorMap& map, void* to, Barrier& b, int element,
                                         int token, int head, int batch) {
   asm volatile(
@@ -135,7 +132,9 @@ __device__ __forceinline__ void StoreMatrices(void* row, uint32_t a, uint32_t b,
       : "memory");
 }
 
-// 2^x, and two floats as a pair of bf16 (the hardware's rounding: these never leave a kernel).
+// 2^x, and two floats as a pair of bf16: weights for the next product, and the results that the
+// attention kernels store. The hardware's rounding is the project's (lib/base/dtype.h) but for two
+// kinds of values: it keeps subnormal numbers, and the bits of its NaN are 0x7FFF.
 __device__ __forceinline__ float Exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// Makes a schedule (schedule.h) in two launches: the counters are cleared, then a CTA per sequence
+// splits its long rows and puts the others in order, by counting, of 256 classes of length. Rows
+// take slots and places by atomics: which of them is first differs from run to run, and shows in no
+// result.
 #include "kernels/cuda/hopper/schedule.h"
 #include "kernels/cuda/launch_next.h"
 
@@ -8,7 +12,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kMinChunk = 64;  // sub-blocks; even, as steps take two
 constexpr int kMinLong = 16;   // sub-blocks
-constexpr int kClasses = 256;  // of length, for the order within a head
+constexpr int kClasses = 256;  // of length, for the order within a sequence
 
 // The sum of one value per thread.
 __device__ int64_t SumOverBlock(int64_t value) {
@@ -68,7 +72,7 @@ __global__ void ClearKernel(Counters* counters) {
 }
 
 // One CTA per sequence: counts its rows by length, longest class first, and puts each at its place;
-// those of the other lists come last.
+// those of the other lists come among the shortest.
 __global__ void __launch_bounds__(kThreads)
     ScheduleKernel(const ListSet lists, const Schedule schedule, int workers) {
   __shared__ int place[kClasses];
@@ -119,8 +123,8 @@ void MakeSchedule(const ListSet& lists, const Schedule& schedule, int workers,
                   cudaStream_t stream) {
   ClearKernel<<<1, 1, 0, stream>>>(schedule.counters);
   CheckLaunch("schedule");
-  const auto heads = static_cast<unsigned>(lists.rows / lists.blocks);
-  LaunchNext("schedule", true, &ScheduleKernel, heads, kThreads, 0, stream, lists, schedule,
+  const auto sequences = static_cast<unsigned>(lists.rows / lists.blocks);
+  LaunchNext("schedule", true, &ScheduleKernel, sequences, kThreads, 0, stream, lists, schedule,
              workers);
 }
 

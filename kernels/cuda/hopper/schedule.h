@@ -2,14 +2,15 @@
 // Who does what when rows have lists of any length.
 //
 // The unit of length is the sub-block: 64 tokens of one listed block. Rows longer than twice
-// L = max(64, all sub-blocks / (4 x workers)) are split into chunks of about L, so that no row,
-// however long, is more than about half of a worker's fair share. Chunks come first, then the long
-// rows of all heads, those above twice the mean, then each head's others from long to short: a long
-// one among the last would be waited for. Persistent workers draw from a counter in that order.
-// Heads follow each other, so that the operands of a few lie in the second-level cache.
+// L = max(64, all sub-blocks / (4 x workers)) are split into chunks of about L, so that no item
+// is more than half of a worker's fair share, or 128 sub-blocks where that is more. Chunks come
+// first, then the long rows of all sequences, those above 16 sub-blocks and twice the mean, then
+// each sequence's others from long to short: a long one among the last would be waited for.
+// Persistent workers draw from a counter in that order. Sequences follow each other, so that the
+// operands of a few lie in the second-level cache.
 //
-// Partial results of chunks wait in slots; whoever finishes a row's last chunk merges them in the
-// order of the row. Which worker takes what never shows in the results.
+// Partial results of chunks wait in slots; whoever finishes the last of a row's chunks merges them
+// all in the order of the row. Which worker takes what never shows in the results.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -38,7 +39,7 @@ struct ListSet {
   bool of_keys = false;
   bool causal = false;
   int rows = 0;
-  int blocks = 0;                          // rows of a sequence: T_q, or T_k
+  int blocks = 0;                          // rows of a sequence, a (b, h) or (b, h_kv): T_q, or T_k
   int heads = 1;                           // lists of a row
   int sub_blocks = 1;                      // of a listed block
   int listed_blocks = 0, listed_size = 0;  // T_k and b_k, or T_q and b_q
@@ -96,7 +97,8 @@ ListSet QueryLists(const View& q, const View& k, const BlockLists& lists, BlockS
 ListSet KeyLists(const View& q, const View& k, const BlockLists& lists, BlockSize block,
                  AttentionMask mask);
 
-// Sub-blocks [first, first + count) of a row; split >= 0: a chunk, whose result goes to `slot`.
+// Sub-blocks [first, first + count) of a row. slot >= 0: a chunk, whose result goes there; -1: all
+// of the row.
 struct alignas(16) WorkItem {
   int row, first, count, slot;
 };

@@ -5,8 +5,7 @@
 //   delta = rowsum(do o)        dp = do v^T        ds = scale p (dp - delta)
 //   dq = ds k                   by rows: a CTA owns 64 queries and walks their kept keys
 //   dv = p^T do, dk = ds^T q    by columns: a CTA owns 64 keys and walks the queries that keep
-//   them,
-//                               of all heads of the key head's group in order
+//                               them, of all heads of the key head's group in order
 #include "kernels/cuda/plain/launch_plain.h"
 #include "kernels/cuda/plain/tile.h"
 

@@ -2,7 +2,7 @@
 // Rows of fp32 for tensor cores that multiply fp16. A row is scaled by a power of two so that its
 // largest value lies in [2^8, 2^9), and each value is split into two fp16 numbers, high + low: 22
 // bits of it, and never less than 33 bits below the row's largest. Rows that hold infinities or
-// NaN, or lie beyond 2^60 either way, are left out.
+// NaN, or whose largest value is not in [2^-60, 2^61), are left out.
 //
 // Rows are split on their way into tiles in shared memory: as fp32 they are as many bytes, and are
 // read no more often than two halves of them would be. Until then they are in flight to registers
