@@ -192,11 +192,9 @@ Report MakeReport(const NoConfig&, RunScope& scope) {
   if (!pictures.empty()) body += "<h2>Samples</h2>\n" + pictures;
   body += "<h2>Files</h2>\n" + Table({"file", "on disk", "record", "content digest"}, files);
   scope.WriteText(scope.Output(), Page("suffice: report of " + v.checkpoint.origin, body));
-  const bool to_stdout = scope.Output() == "-";
   return {
-      .text = to_stdout ? ""
-                        : fmt::format("{}: {} records, {}\n", scope.Output(), v.checkpoint.size,
-                                      v.verified() ? "verified" : "NOT verified"),
+      .text = fmt::format("{}: {} records, {}\n", scope.Output(), v.checkpoint.size,
+                          v.verified() ? "verified" : "NOT verified"),
       .json =
           nlohmann::ordered_json{{"output", scope.Output()}, {"verified", v.verified()}}.dump() +
           "\n",

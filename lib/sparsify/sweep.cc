@@ -253,7 +253,7 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
 
   const std::string tsv = (scope.sharded() ? ShardLine(MarkOf(scope, part)) : "") + table.Tsv();
   if (scope.Has("output")) scope.WriteText(scope.Output(), tsv);
-  return {.text = scope.Has("output") && scope.Output() == "-" ? "" : tsv,
+  return {.text = tsv,
           .json = table.Json(),
           .facts = {{"rows", std::to_string(part.items())},
                     {"settings", std::to_string(settings.size())},
