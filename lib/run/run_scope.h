@@ -79,7 +79,7 @@ class RunScope {
 
   // --- stop and resume
   // The checkpoint to go on from, with --resume and if there is one; checked to belong to this
-  // command, config, shard, seed, backend and inputs (else kUsage). Call before Begin.
+  // command, producer, config, shard, seed, backend and inputs (else kUsage). Call before Begin.
   std::optional<TensorReader> OpenCheckpoint();
   // A stop was requested (signal, budget or deadline spent), or the interval has passed.
   bool CheckpointDue() const;

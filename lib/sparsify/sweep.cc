@@ -125,7 +125,7 @@ std::vector<int32_t> FromCaptured(const TensorReader& reader, const Grid& grid,
 
 SweepMark MarkOf(RunScope& scope, const ShardPart& part) {
   return {part,
-          {{"producer", fmt::format("suffice {}", VersionFull())},
+          {{"producer", Producer()},
            {"config-sha256", scope.config_sha256()},
            {"backend", scope.context().Describe()},
            {"qkv", scope.DigestOf(scope.Input("qkv"))}}};
