@@ -114,9 +114,9 @@ std::string Frontier(const std::string& path) {
   const std::string loss = runs.columns.front().losses.begin()->first;
   std::vector<PlotPoint> points;
   for (const RunsColumn& column : runs.columns) {
-    const Interval interval = LossInterval(column.losses.at(loss));
-    points.push_back({Mean(column.cost), Mean(column.losses.at(loss)), interval.low, interval.high,
-                      column.setting.name, false});
+    const auto [mean, interval] = MeanLoss(runs, column, loss);
+    points.push_back(
+        {Mean(column.cost), mean, interval.low, interval.high, column.setting.name, false});
   }
   std::vector<TableRow> rows;
   for (size_t i = 0; i < points.size(); ++i) {

@@ -145,7 +145,7 @@ Report Frontier(const FrontierConfig& config, RunScope& scope) {
   for (size_t s = 0; s < runs.columns.size(); ++s) {
     const RunsColumn& column = runs.columns[s];
     const bool on = std::find(front.begin(), front.end(), s) != front.end();
-    const Interval interval = LossInterval(column.losses.at(config.loss), config.confidence);
+    const Interval interval = MeanLoss(runs, column, config.loss, config.confidence).interval;
     const double seconds = Mean(column.seconds);
     tsv += fmt::format("{}\t{}\t{:.6g}\t{:.6g}\t{:.6g}\t{:.6g}\t{:.6g}\t{:.6g}\t{}\n",
                        column.setting.name, column.model, column.density, cost[s], loss[s],
