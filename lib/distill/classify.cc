@@ -156,9 +156,7 @@ Report Classify(const ClassifyConfig& config, RunScope& scope) {
 
   const std::vector<LossPoint> curve =
       Train(scope, trainer, clips, training, loop, checkpoint ? &*checkpoint : nullptr);
-  const std::vector<NamedArray> weights =
-      trainer.optimizer().has_ema() ? trainer.optimizer().ExportEma() : parameters.Export();
-  parameters.Import(weights, "weights");
+  const std::vector<NamedArray> weights = trainer.UseTrained();
   const double largest = MeasureAccuracy(scope, classifier, units, train.held_out_draws, &info);
 
   TensorWriter writer = scope.NewFile(EncodingType::kClassifier);

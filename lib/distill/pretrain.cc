@@ -89,10 +89,7 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
 
   const std::vector<LossPoint> curve =
       Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr);
-  const std::vector<NamedArray> weights = trainer.optimizer().has_ema()
-                                              ? trainer.optimizer().ExportEma()
-                                              : model->parameters().Export();
-  model->parameters().Import(weights, "weights");
+  const std::vector<NamedArray> weights = trainer.UseTrained();
   const HeldOutUnits units(context, data.first(), info, scope.seed());
   const int64_t draws = config.train.held_out_draws;
   const HeldOutLoss loss =

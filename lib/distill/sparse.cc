@@ -177,11 +177,8 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
       Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr,
             cache ? [&] { cache->Flush(); } : std::function<void()>());
   if (cache) cache->Flush();
-  const std::vector<NamedArray> weights = trainer.optimizer().has_ema()
-                                              ? trainer.optimizer().ExportEma()
-                                              : student->parameters().Export();
-  student->parameters().Import(weights, "weights");
-  const RelativeError after =
+  const std::vector<NamedArray> weights = trainer.UseTrained();
+  const HeldOutError after =
       MeasureError(scope, *student, setting, block, *teacher, units, draws, "after training");
   const Interval gain =
       draws > 0 ? PairedInterval(before.difference, after.difference) : Interval{};
