@@ -21,7 +21,7 @@ ClipDataset ReadAll(RunScope& scope) {
   std::vector<ClipSource> sources;
   std::set<std::string> footage;
   int64_t clip_frames = 0;
-  for (const std::string& path : scope.Inputs("data")) {
+  for (const std::string& path : scope.DistinctInputs("data")) {
     scope.progress().Activity("reading " + path);
     const ClipDataset data = ClipDataset::Read(path);
     if (sources.empty()) {

@@ -50,7 +50,7 @@ ModelInfo MakeInfo(const PretrainConfig& config, const TrainingData& data,
 Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   CheckTrainConfig(config.train);
   scope.progress().Activity("reading " + scope.Input("data"));
-  const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
+  const TrainingData data = TrainingData::Read(scope.DistinctInputs("data"), config.train.mix);
   std::optional<TensorReader> init;
   if (scope.Has("init")) init.emplace(scope.Input("init"), EncodingType::kModel);
   const ModelInfo info = MakeInfo(config, data, init ? &*init : nullptr);

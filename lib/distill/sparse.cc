@@ -10,7 +10,7 @@
 #include "lib/distill/teacher_cache.h"
 #include "lib/distill/verbs.h"
 #include "lib/model/model_config.h"
-#include "lib/policy/selection.h"
+#include "lib/model/setting_choice.h"
 
 namespace suffice::distill {
 namespace {
@@ -48,18 +48,6 @@ HeldOutLoss HeldOutLossOf(const RelativeError& e, const ModelInfo& info) {
   std::vector<double> losses = e.difference;
   for (double& loss : losses) loss /= static_cast<double>(info.ClipShape(1).elements());
   return {Mean(losses), MeanInterval(losses)};
-}
-
-// The setting to train for: one of the contract, or what a selection made for this very file names.
-Setting ChooseSetting(const SparseConfig& config, RunScope& scope, const ModelInfo& info) {
-  const std::string& path = scope.Input("model");
-  if (!scope.Has("selection")) return SettingOfContract(info, config.setting, path);
-  const Selection selection = ReadSelection(scope.Input("selection"));
-  for (const Rung& rung : selection.rungs) {
-    if (rung.model == scope.DigestOf(path)) return rung.setting;
-  }
-  throw UsageError("{}: names no rung for {} ({})", scope.Input("selection"), path,
-                   scope.DigestOf(path).substr(0, 16));
 }
 
 // What decides a sample of this run and its teacher's velocity.
@@ -127,9 +115,11 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   if (!info.contract)
     throw UsageError("{}: has no contract; sparsify model attaches one", student_path);
   RequireSame(info, teacher_info, student_path, teacher_path);
-  const Setting setting = ChooseSetting(config, scope, info);
-  const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
-  data.RequireShape(ClipShapeOf(info), true);
+  const Setting setting =
+      ChooseSetting(info, config.setting, student_path, scope.DigestOf(student_path),
+                    scope.Has("selection") ? scope.Input("selection") : "");
+  const TrainingData data = TrainingData::Read(scope.DistinctInputs("data"), config.train.mix);
+  data.RequireShape(ClipShapeOf(info), config.train.held_out_draws > 0);
   data.RequireClasses(info, student_path);
 
   Context& context = scope.context();
