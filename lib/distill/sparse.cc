@@ -35,17 +35,15 @@ void RequireSame(const ModelInfo& student, const ModelInfo& teacher,
   if (teacher.contract) throw UsageError("{}: a sparse model; the teacher is dense", teacher_path);
 }
 
-Json ErrorJson(const RelativeError& e) {
+Json ToJson(const Estimate& e) {
   return {{"e", e.value}, {"interval", {e.interval.low, e.interval.high}}};
 }
 
-std::string ErrorText(const RelativeError& e) {
-  return fmt::format("{:.5f} [{:.5f}, {:.5f}]", e.value, e.interval.low, e.interval.high);
-}
+std::vector<double> ToList(const Estimate& e) { return {e.value, e.interval.low, e.interval.high}; }
 
 // The loss of velocity distillation on the held-out draws, in the unit of the training's.
-HeldOutLoss HeldOutLossOf(const RelativeError& e, const ModelInfo& info) {
-  std::vector<double> losses = e.difference;
+Estimate HeldOutLossOf(const HeldOutError& error, const ModelInfo& info) {
+  std::vector<double> losses = error.difference;
   for (double& loss : losses) loss /= static_cast<double>(info.ClipShape(1).elements());
   return {Mean(losses), MeanInterval(losses)};
 }
@@ -71,6 +69,8 @@ TeacherRecipe RecipeOf(const SparseConfig& config, RunScope& scope, const ModelI
   recipe.emplace_back("token_order", a.token_order);
   if (a.token_order == "tiles") recipe.emplace_back("tile", line(a.tile));
   recipe.emplace_back("compute", train.compute);
+  // A product may take another kernel for another number of rows, and so round otherwise.
+  recipe.emplace_back("micro_batch", fmt::format("{}", train.micro_batch));
   recipe.emplace_back("backend", scope.context().Describe());
   return recipe;
 }
@@ -161,7 +161,7 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   if (cache) MakeFolder(scope.Input("cache-teacher"));
 
   const int64_t draws = config.train.held_out_draws;
-  const RelativeError before =
+  const HeldOutError before =
       MeasureError(scope, *student, setting, block, *teacher, units, draws, "before training");
   const std::vector<LossPoint> curve =
       Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr,
@@ -176,8 +176,8 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   std::map<std::string, std::string> facts;
   if (draws > 0) {
     facts["density"] = fmt::format("{:.4f}", after.density);
-    facts["e before"] = ErrorText(before);
-    facts["e after"] = ErrorText(after);
+    facts["e before"] = ToText(before.e);
+    facts["e after"] = ToText(after.e);
     if (velocity) facts["held-out loss"] = ToText(HeldOutLossOf(after, info));
   }
 
@@ -188,10 +188,8 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   writer.Attribute("/training", "setting", setting.name);
   if (draws > 0) {
     writer.Attribute("/training", "density", after.density);
-    writer.Attribute("/training", "error-before",
-                     std::vector<double>{before.value, before.interval.low, before.interval.high});
-    writer.Attribute("/training", "error-after",
-                     std::vector<double>{after.value, after.interval.low, after.interval.high});
+    writer.Attribute("/training", "error-before", ToList(before.e));
+    writer.Attribute("/training", "error-after", ToList(after.e));
   }
   scope.Commit(std::move(writer));
   WriteCurve(scope, curve);
@@ -206,14 +204,14 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
     text += "; nothing held out was measured\n";
   } else {
     json["density"] = after.density;
-    json["before"] = ErrorJson(before);
-    json["after"] = ErrorJson(after);
+    json["before"] = ToJson(before.e);
+    json["after"] = ToJson(after.e);
     json["paired_gain"] = {gain.low / scale, gain.high / scale};
     text += fmt::format(
         ", density {:.4f}\n"
         "held-out e = sum|u_s - u_d|^2 / sum|u_d|^2 over {} draws: {} before, {} after\n"
         "paired gain (before - after) [{:.5f}, {:.5f}] (95 %)\n",
-        after.density, draws, ErrorText(before), ErrorText(after), gain.low / scale,
+        after.density, draws, ToText(before.e), ToText(after.e), gain.low / scale,
         gain.high / scale);
   }
   return {.text = std::move(text), .json = json.dump() + "\n", .facts = facts};
