@@ -36,4 +36,5 @@ done <"$here/sources.tsv"
 cd "$work/files"
 # shellcheck disable=SC2046  # names without blanks
 generate import $(cut -f5 "$here/sources.tsv") -c "$here/clips.yaml" -o "$out/clips.h5" "$@"
-generate inspect "$out/clips.h5" | grep -i digest | head -1
+generate inspect "$out/clips.h5" >"$work/said" # not into a pipe, which would hide a failure
+grep -i -m 1 digest "$work/said"

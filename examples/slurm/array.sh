@@ -9,6 +9,10 @@
 # array which shard it is. Task I writes OUTPUT with -I before the ending: sample-3.h5. merge.sh makes
 # one file of them.
 #
+# Beside it sample-3.h5.plan says what makes it: version, shard, command, digests of the files. A shard
+# or a checkpoint that is there already is taken for this run's where its plan is the same; of another
+# run it is left as it is, and the task ends with exit status 2 and what differs.
+#
 # Two minutes before the end of its time (and on scancel --signal=USR1 --batch) the task writes a
 # checkpoint, puts itself back into the queue, and goes on from there when it is started again: bit
 # for bit as if it had not been stopped. So a short --time does for long work, and it fits where a
@@ -24,6 +28,29 @@ set -euo pipefail
 output=$1
 shift
 part=${output%.*}-$SLURM_ARRAY_TASK_ID.${output##*.}
+plan=$part.plan
+
+describe() { # COMMAND...
+  local word
+  "$1" --version
+  echo "task $SLURM_ARRAY_TASK_ID of ${SLURM_ARRAY_TASK_COUNT:-?} from ${SLURM_ARRAY_TASK_MIN:-?} on," \
+    "in steps of ${SLURM_ARRAY_TASK_STEP:-1}"
+  for word in "$@"; do
+    echo "$word"
+    [ ! -f "${word#--*=}" ] || sha256sum -- "${word#--*=}"
+  done
+}
+wanted=$(describe "$@")
+if [ -e "$part" ] || [ -e "$part.checkpoint" ]; then
+  if ! difference=$(diff "$plan" - <<<"$wanted" 2>&1); then
+    printf '%s: is of another run (<) than this (>); move it, its .plan and .checkpoint away, or name another OUTPUT\n%s\n' \
+      "$part" "$difference" >&2
+    exit 2
+  fi
+else
+  printf '%s\n' "$wanted" >"$plan.$$"
+  mv "$plan.$$" "$plan"
+fi
 if [ -e "$part" ]; then # finished before, and started again after its node went down
   echo "$part: is there"
   exit 0

@@ -114,9 +114,9 @@ std::string Frontier(const std::string& path) {
   const std::string loss = runs.columns.front().losses.begin()->first;
   std::vector<PlotPoint> points;
   for (const RunsColumn& column : runs.columns) {
-    const Interval interval = LossInterval(column.losses.at(loss));
-    points.push_back({Mean(column.cost), Mean(column.losses.at(loss)), interval.low, interval.high,
-                      column.setting.name, false});
+    const auto [mean, interval] = MeanLoss(runs, column, loss);
+    points.push_back(
+        {Mean(column.cost), mean, interval.low, interval.high, column.setting.name, false});
   }
   std::vector<TableRow> rows;
   for (size_t i = 0; i < points.size(); ++i) {
@@ -192,11 +192,9 @@ Report MakeReport(const NoConfig&, RunScope& scope) {
   if (!pictures.empty()) body += "<h2>Samples</h2>\n" + pictures;
   body += "<h2>Files</h2>\n" + Table({"file", "on disk", "record", "content digest"}, files);
   scope.WriteText(scope.Output(), Page("suffice: report of " + v.checkpoint.origin, body));
-  const bool to_stdout = scope.Output() == "-";
   return {
-      .text = to_stdout ? ""
-                        : fmt::format("{}: {} records, {}\n", scope.Output(), v.checkpoint.size,
-                                      v.verified() ? "verified" : "NOT verified"),
+      .text = fmt::format("{}: {} records, {}\n", scope.Output(), v.checkpoint.size,
+                          v.verified() ? "verified" : "NOT verified"),
       .json =
           nlohmann::ordered_json{{"output", scope.Output()}, {"verified", v.verified()}}.dump() +
           "\n",

@@ -69,9 +69,10 @@ VerbInfo ReportInfo() {
       "frontier of the\n"
       "newest runs file and the pictures that were exported. The page loads nothing from "
       "elsewhere.";
-  info.arguments = {{"folder", "", kFolder, true, false, "the ledger"},
-                    {"output", "-o,--output", kOutput, true, false, "the page; - is stdout"},
-                    {"key", "--key", kInput, false, false, "pinned verifier key of the log"}};
+  info.arguments = {
+      {"folder", "", kFolder, true, false, "the ledger"},
+      Streamed({"output", "-o,--output", kOutput, true, false, "the page; - is stdout"}),
+      {"key", "--key", kInput, false, false, "pinned verifier key of the log"}};
   info.examples = {{"audit report ledger/ -o report.html", "the page to send along"}};
   info.has_config = false;
   return info;

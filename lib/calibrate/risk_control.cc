@@ -38,13 +38,6 @@ std::vector<size_t> ParetoSet(const std::vector<double>& cost, const std::vector
   return set;
 }
 
-bool IsBinary(const Runs& runs, const std::string& loss) {
-  return std::all_of(runs.columns.begin(), runs.columns.end(), [&](const RunsColumn& column) {
-    const std::vector<double>& losses = column.losses.at(loss);
-    return std::all_of(losses.begin(), losses.end(), [](double x) { return x == 0 || x == 1; });
-  });
-}
-
 const Candidate* Certification::chosen() const {
   const Candidate* best = nullptr;
   for (const Candidate& candidate : sequence) {

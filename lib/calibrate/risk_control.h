@@ -44,7 +44,4 @@ Certification Certify(const Runs& runs, const std::string& loss, double alpha, d
 // Indices of the columns that no other beats in both; ties in both keep the first.
 std::vector<size_t> ParetoSet(const std::vector<double>& cost, const std::vector<double>& loss);
 
-// True if every value is 0 or 1: the exact binomial p-value applies.
-bool IsBinary(const Runs& runs, const std::string& loss);
-
 }  // namespace suffice::calibrate

@@ -118,7 +118,7 @@ Report Select(const SelectConfig& config, RunScope& scope) {
                                 {"p_value", e.p_value},
                                 {"certified", e.certified}});
   }
-  return {.text = scope.Output() == "-" ? "" : ToText(runs, selection, certification),
+  return {.text = ToText(runs, selection, certification),
           .json = json.dump() + "\n",
           .facts = {{"rung", rung}, {"certified", certified ? "yes" : "no"}},
           .code = certified ? ExitCode::kDone : ExitCode::kCheckFailed};
@@ -145,7 +145,7 @@ Report Frontier(const FrontierConfig& config, RunScope& scope) {
   for (size_t s = 0; s < runs.columns.size(); ++s) {
     const RunsColumn& column = runs.columns[s];
     const bool on = std::find(front.begin(), front.end(), s) != front.end();
-    const Interval interval = LossInterval(column.losses.at(config.loss), config.confidence);
+    const Interval interval = MeanLoss(runs, column, config.loss, config.confidence).interval;
     const double seconds = Mean(column.seconds);
     tsv += fmt::format("{}\t{}\t{:.6g}\t{:.6g}\t{:.6g}\t{:.6g}\t{:.6g}\t{:.6g}\t{}\n",
                        column.setting.name, column.model, column.density, cost[s], loss[s],
@@ -164,8 +164,7 @@ Report Frontier(const FrontierConfig& config, RunScope& scope) {
                     {"frontier", on}});
   }
   if (scope.Has("output")) scope.WriteText(scope.Output(), tsv);
-  const bool to_stdout = scope.Has("output") && scope.Output() == "-";
-  return {.text = to_stdout ? "" : text,
+  return {.text = text,
           .json = json.dump() + "\n",
           .facts = {{"settings", std::to_string(runs.columns.size())},
                     {"on the frontier", std::to_string(front.size())}}};

@@ -26,7 +26,7 @@ std::vector<Verb> Verbs() {
                     .summary = "which settings nothing else beats, with intervals"};
   frontier.arguments = {
       {"runs", "--runs", kInput, true, false, "runs file of generate evaluate"},
-      {"output", "-o,--output", kOutput, false, false, "table as TSV; - is stdout"}};
+      Streamed({"output", "-o,--output", kOutput, false, false, "table as TSV; - is stdout"})};
   frontier.examples = {
       {"calibrate frontier --runs runs.h5 -o frontier.tsv", "the Pareto set of cost and loss"}};
   VerbInfo select{.tool = "calibrate",
@@ -46,7 +46,7 @@ std::vector<Verb> Verbs() {
       "459.";
   select.arguments = {
       {"runs", "--runs", kInput, true, false, "runs file of generate evaluate"},
-      {"output", "-o,--output", kOutput, true, false, "selection as YAML; - is stdout"}};
+      Streamed({"output", "-o,--output", kOutput, true, false, "selection as YAML; - is stdout"})};
   select.examples = {{"calibrate select --runs runs.h5 -c target.yaml -o selection.yaml",
                       "certify by a target file"},
                      {"calibrate select --runs runs.h5 --alpha 0.1 --delta 0.1 -o selection.yaml",

@@ -21,7 +21,7 @@ ClipDataset ReadAll(RunScope& scope) {
   std::vector<ClipSource> sources;
   std::set<std::string> footage;
   int64_t clip_frames = 0;
-  for (const std::string& path : scope.Inputs("data")) {
+  for (const std::string& path : scope.DistinctInputs("data")) {
     scope.progress().Activity("reading " + path);
     const ClipDataset data = ClipDataset::Read(path);
     if (sources.empty()) {
@@ -156,9 +156,7 @@ Report Classify(const ClassifyConfig& config, RunScope& scope) {
 
   const std::vector<LossPoint> curve =
       Train(scope, trainer, clips, training, loop, checkpoint ? &*checkpoint : nullptr);
-  const std::vector<NamedArray> weights =
-      trainer.optimizer().has_ema() ? trainer.optimizer().ExportEma() : parameters.Export();
-  parameters.Import(weights, "weights");
+  const std::vector<NamedArray> weights = trainer.UseTrained();
   const double largest = MeasureAccuracy(scope, classifier, units, train.held_out_draws, &info);
 
   TensorWriter writer = scope.NewFile(EncodingType::kClassifier);

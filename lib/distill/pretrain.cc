@@ -50,7 +50,7 @@ ModelInfo MakeInfo(const PretrainConfig& config, const TrainingData& data,
 Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   CheckTrainConfig(config.train);
   scope.progress().Activity("reading " + scope.Input("data"));
-  const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
+  const TrainingData data = TrainingData::Read(scope.DistinctInputs("data"), config.train.mix);
   std::optional<TensorReader> init;
   if (scope.Has("init")) init.emplace(scope.Input("init"), EncodingType::kModel);
   const ModelInfo info = MakeInfo(config, data, init ? &*init : nullptr);
@@ -89,14 +89,10 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
 
   const std::vector<LossPoint> curve =
       Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr);
-  const std::vector<NamedArray> weights = trainer.optimizer().has_ema()
-                                              ? trainer.optimizer().ExportEma()
-                                              : model->parameters().Export();
-  model->parameters().Import(weights, "weights");
+  const std::vector<NamedArray> weights = trainer.UseTrained();
   const HeldOutUnits units(context, data.first(), info, scope.seed());
   const int64_t draws = config.train.held_out_draws;
-  const HeldOutLoss loss =
-      MeasureLoss(scope, *model, DenseSetting(), {}, units, draws, "evaluating");
+  const Estimate loss = MeasureLoss(scope, *model, DenseSetting(), {}, units, draws, "evaluating");
 
   TensorWriter writer = scope.NewFile(EncodingType::kModel);
   WriteModel(&writer, info, weights, ParseDType(config.train.stored));

@@ -10,7 +10,7 @@
 #include "lib/distill/teacher_cache.h"
 #include "lib/distill/verbs.h"
 #include "lib/model/model_config.h"
-#include "lib/policy/selection.h"
+#include "lib/model/setting_choice.h"
 
 namespace suffice::distill {
 namespace {
@@ -35,31 +35,17 @@ void RequireSame(const ModelInfo& student, const ModelInfo& teacher,
   if (teacher.contract) throw UsageError("{}: a sparse model; the teacher is dense", teacher_path);
 }
 
-Json ErrorJson(const RelativeError& e) {
+Json ToJson(const Estimate& e) {
   return {{"e", e.value}, {"interval", {e.interval.low, e.interval.high}}};
 }
 
-std::string ErrorText(const RelativeError& e) {
-  return fmt::format("{:.5f} [{:.5f}, {:.5f}]", e.value, e.interval.low, e.interval.high);
-}
+std::vector<double> ToList(const Estimate& e) { return {e.value, e.interval.low, e.interval.high}; }
 
 // The loss of velocity distillation on the held-out draws, in the unit of the training's.
-HeldOutLoss HeldOutLossOf(const RelativeError& e, const ModelInfo& info) {
-  std::vector<double> losses = e.difference;
+Estimate HeldOutLossOf(const HeldOutError& error, const ModelInfo& info) {
+  std::vector<double> losses = error.difference;
   for (double& loss : losses) loss /= static_cast<double>(info.ClipShape(1).elements());
   return {Mean(losses), MeanInterval(losses)};
-}
-
-// The setting to train for: one of the contract, or what a selection made for this very file names.
-Setting ChooseSetting(const SparseConfig& config, RunScope& scope, const ModelInfo& info) {
-  const std::string& path = scope.Input("model");
-  if (!scope.Has("selection")) return SettingOfContract(info, config.setting, path);
-  const Selection selection = ReadSelection(scope.Input("selection"));
-  for (const Rung& rung : selection.rungs) {
-    if (rung.model == scope.DigestOf(path)) return rung.setting;
-  }
-  throw UsageError("{}: names no rung for {} ({})", scope.Input("selection"), path,
-                   scope.DigestOf(path).substr(0, 16));
 }
 
 // What decides a sample of this run and its teacher's velocity.
@@ -83,6 +69,8 @@ TeacherRecipe RecipeOf(const SparseConfig& config, RunScope& scope, const ModelI
   recipe.emplace_back("token_order", a.token_order);
   if (a.token_order == "tiles") recipe.emplace_back("tile", line(a.tile));
   recipe.emplace_back("compute", train.compute);
+  // A product may take another kernel for another number of rows, and so round otherwise.
+  recipe.emplace_back("micro_batch", fmt::format("{}", train.micro_batch));
   recipe.emplace_back("backend", scope.context().Describe());
   return recipe;
 }
@@ -127,9 +115,11 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   if (!info.contract)
     throw UsageError("{}: has no contract; sparsify model attaches one", student_path);
   RequireSame(info, teacher_info, student_path, teacher_path);
-  const Setting setting = ChooseSetting(config, scope, info);
-  const TrainingData data = TrainingData::Read(scope.Inputs("data"), config.train.mix);
-  data.RequireShape(ClipShapeOf(info), true);
+  const Setting setting =
+      ChooseSetting(info, config.setting, student_path, scope.DigestOf(student_path),
+                    scope.Has("selection") ? scope.Input("selection") : "");
+  const TrainingData data = TrainingData::Read(scope.DistinctInputs("data"), config.train.mix);
+  data.RequireShape(ClipShapeOf(info), config.train.held_out_draws > 0);
   data.RequireClasses(info, student_path);
 
   Context& context = scope.context();
@@ -171,17 +161,14 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   if (cache) MakeFolder(scope.Input("cache-teacher"));
 
   const int64_t draws = config.train.held_out_draws;
-  const RelativeError before =
+  const HeldOutError before =
       MeasureError(scope, *student, setting, block, *teacher, units, draws, "before training");
   const std::vector<LossPoint> curve =
       Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr,
             cache ? [&] { cache->Flush(); } : std::function<void()>());
   if (cache) cache->Flush();
-  const std::vector<NamedArray> weights = trainer.optimizer().has_ema()
-                                              ? trainer.optimizer().ExportEma()
-                                              : student->parameters().Export();
-  student->parameters().Import(weights, "weights");
-  const RelativeError after =
+  const std::vector<NamedArray> weights = trainer.UseTrained();
+  const HeldOutError after =
       MeasureError(scope, *student, setting, block, *teacher, units, draws, "after training");
   const Interval gain =
       draws > 0 ? PairedInterval(before.difference, after.difference) : Interval{};
@@ -189,8 +176,8 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   std::map<std::string, std::string> facts;
   if (draws > 0) {
     facts["density"] = fmt::format("{:.4f}", after.density);
-    facts["e before"] = ErrorText(before);
-    facts["e after"] = ErrorText(after);
+    facts["e before"] = ToText(before.e);
+    facts["e after"] = ToText(after.e);
     if (velocity) facts["held-out loss"] = ToText(HeldOutLossOf(after, info));
   }
 
@@ -201,10 +188,8 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
   writer.Attribute("/training", "setting", setting.name);
   if (draws > 0) {
     writer.Attribute("/training", "density", after.density);
-    writer.Attribute("/training", "error-before",
-                     std::vector<double>{before.value, before.interval.low, before.interval.high});
-    writer.Attribute("/training", "error-after",
-                     std::vector<double>{after.value, after.interval.low, after.interval.high});
+    writer.Attribute("/training", "error-before", ToList(before.e));
+    writer.Attribute("/training", "error-after", ToList(after.e));
   }
   scope.Commit(std::move(writer));
   WriteCurve(scope, curve);
@@ -219,14 +204,14 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
     text += "; nothing held out was measured\n";
   } else {
     json["density"] = after.density;
-    json["before"] = ErrorJson(before);
-    json["after"] = ErrorJson(after);
+    json["before"] = ToJson(before.e);
+    json["after"] = ToJson(after.e);
     json["paired_gain"] = {gain.low / scale, gain.high / scale};
     text += fmt::format(
         ", density {:.4f}\n"
         "held-out e = sum|u_s - u_d|^2 / sum|u_d|^2 over {} draws: {} before, {} after\n"
         "paired gain (before - after) [{:.5f}, {:.5f}] (95 %)\n",
-        after.density, draws, ErrorText(before), ErrorText(after), gain.low / scale,
+        after.density, draws, ToText(before.e), ToText(after.e), gain.low / scale,
         gain.high / scale);
   }
   return {.text = std::move(text), .json = json.dump() + "\n", .facts = facts};

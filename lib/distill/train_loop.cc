@@ -56,10 +56,10 @@ FlowTrainingConfig ToTrainerConfig(const TrainConfig& config) {
 
 DType ParseDType(const std::string& name) { return name == "bf16" ? DType::kBF16 : DType::kF32; }
 
-RelativeError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
-                           BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
-                           int64_t count, const std::string& what) {
-  RelativeError error;
+HeldOutError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
+                          BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
+                          int64_t count, const std::string& what) {
+  HeldOutError error;
   PairCount pairs;
   double difference = 0, reference = 0;
   for (int64_t i = 0; i < count; ++i) {
@@ -71,19 +71,26 @@ RelativeError MeasureError(RunScope& scope, VideoDit& student, const Setting& se
     error.reference.push_back(squares.reference);
     difference += squares.difference;
     reference += squares.reference;
-    scope.progress().Step(i + 1, count,
-                          fmt::format("{}: held-out unit {}/{}, e {:.5f}", what, i + 1, count,
-                                      difference / reference));
+    scope.progress().Step(
+        i + 1, count,
+        fmt::format("{}: held-out unit {}/{}, e {}", what, i + 1, count,
+                    reference > 0 ? fmt::format("{:.5f}", difference / reference) : "-"));
   }
   if (count == 0) return error;
-  error.value = difference / reference;
-  error.interval = RatioInterval(error.difference, error.reference, scope.seed());
+  const auto e = RelativeError(error.difference, error.reference, scope.seed());
+  if (!e) {
+    throw DataError(
+        "{}: its velocity is zero at every held-out unit, and no error can be related to it; "
+        "train.held_out_draws 0 measures none",
+        scope.Input("teacher"));
+  }
+  error.e = *e;
   error.density = pairs.density();
   return error;
 }
 
-HeldOutLoss MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
-                        const HeldOutUnits& units, int64_t count, const std::string& what) {
+Estimate MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
+                     const HeldOutUnits& units, int64_t count, const std::string& what) {
   std::vector<double> losses;
   for (int64_t i = 0; i < count; ++i) {
     const FlowUnit unit = units[static_cast<uint64_t>(i)];
@@ -95,10 +102,6 @@ HeldOutLoss MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting
         fmt::format("{}: held-out unit {}/{}, mean loss {:.5f}", what, i + 1, count, Mean(losses)));
   }
   return {Mean(losses), MeanInterval(losses)};
-}
-
-std::string ToText(const HeldOutLoss& loss) {
-  return fmt::format("{:.5f} [{:.5f}, {:.5f}]", loss.value, loss.interval.low, loss.interval.high);
 }
 
 }  // namespace suffice::distill

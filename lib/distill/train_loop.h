@@ -47,25 +47,20 @@ std::vector<LossPoint> Train(RunScope& scope, FlowTrainer& trainer, const ModelI
 void WriteCurve(RunScope& scope, const std::vector<LossPoint>& curve);
 FlowTrainingConfig ToTrainerConfig(const TrainConfig& config);
 
-// e = sum |u - u_d|^2 / sum |u_d|^2 over held-out units, with a bootstrap interval over units.
-struct RelativeError {
-  double value = 0;
-  Interval interval;
+// RelativeError of a student from the teacher over held-out units, and what it is made of.
+struct HeldOutError {
+  Estimate e;
   std::vector<double> difference, reference;  // unit by unit
   double density = 1;
 };
-RelativeError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
-                           BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
-                           int64_t count, const std::string& what);
+// Throws kData, naming the argument teacher, if its velocity is zero at all of them.
+HeldOutError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
+                          BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
+                          int64_t count, const std::string& what);
 
 // Mean squared flow-matching error over held-out units, with Student's interval.
-struct HeldOutLoss {
-  double value = 0;
-  Interval interval;
-};
-std::string ToText(const HeldOutLoss& loss);  // "0.13300 [0.08600, 0.18000]"
-HeldOutLoss MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
-                        const HeldOutUnits& units, int64_t count, const std::string& what);
+Estimate MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
+                     const HeldOutUnits& units, int64_t count, const std::string& what);
 
 DType ParseDType(const std::string& name);  // "bf16", "f32"
 

@@ -59,6 +59,9 @@ void Visit(Fields& f, ClassifyConfig& c) {
 
 namespace {
 
+const Argument kCurve =
+    Streamed({"curve", "--curve", kOutput, false, false, "loss curve as TSV; - is stdout"});
+
 VerbInfo ClassifyInfo() {
   VerbInfo info{.tool = "distill",
                 .name = "classify",
@@ -71,7 +74,7 @@ VerbInfo ClassifyInfo() {
       "generate compare --features reads the file.";
   info.arguments = {
       {"data", "--data", kInput, true, true, "dataset of generate import; may be repeated"},
-      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+      kCurve,
       {"output", "-o,--output", kOutput, true, false, "classifier file"}};
   info.examples = {
       {"distill classify -c classifier.yaml --data clips.h5 -o classifier.h5", "from one dataset"},
@@ -97,7 +100,7 @@ std::vector<Verb> Verbs() {
       {"data", "--data", kInput, true, true,
        "dataset of generate import, or samples; FILE:W gives its weight", "train.mix.weights"},
       {"init", "--init", kInput, false, false, "go on from this dense model"},
-      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+      kCurve,
       {"output", "-o,--output", kOutput, true, false, "model file"}};
   pretrain.examples = {
       {"distill pretrain -c model.yaml --data clips.h5 -o dense.h5", "from scratch"},
@@ -125,7 +128,7 @@ std::vector<Verb> Verbs() {
        "take the setting that a selection names for this model"},
       {"cache-teacher", "--cache-teacher", kFolder, false, false,
        "folder of the teacher's velocities: made once, followed by many students"},
-      {"curve", "--curve", kOutput, false, false, "loss curve as TSV"},
+      kCurve,
       {"output", "-o,--output", kOutput, true, false, "model file"}};
   sparse.examples = {{"distill sparse sparse0.h5 --teacher dense.h5 --data clips.h5 -c sparse.yaml "
                       "-o sparse.h5",

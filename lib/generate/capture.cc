@@ -148,9 +148,10 @@ Report Capture(const CaptureConfig& config, RunScope& scope) {
                                 layers.size(), heads.size(), config.draws, rounds)};
   plan.details.push_back(fmt::format("setting '{}', each of q, k, v of a layer {} {}",
                                      choice.setting.name, ToString(shape), config.compute));
-  plan.flops = static_cast<double>(units) *
-               (forward.linear + ExpectedDensity(choice.setting) * forward.attention);
   const auto checkpoint = scope.OpenCheckpoint();
+  const int64_t saved = checkpoint ? checkpoint->Info(std::string(kSavedUnits) + "id").shape[0] : 0;
+  plan.flops = static_cast<double>(units - std::min(units, saved)) *
+               (forward.linear + ExpectedDensity(choice.setting) * forward.attention);
   if (!scope.Begin(plan)) return {};
 
   TensorWriter writer = scope.NewFile(EncodingType::kCapture);

@@ -5,7 +5,7 @@
 
 #include "lib/base/error.h"
 #include "lib/model/held_out.h"
-#include "lib/policy/selection.h"
+#include "lib/model/setting_choice.h"
 
 namespace suffice::generate {
 namespace {
@@ -16,26 +16,10 @@ Choice Open(const std::string& path) {
   return {std::move(file), std::move(info), {}};
 }
 
-Choice OfContract(RunScope& scope, const std::string& name) {
-  Choice choice = Open(scope.Input("model"));
-  choice.setting = SettingOfContract(choice.info, name, choice.file.path());
-  return choice;
-}
-
 Choice OfRung(const std::string& path, const Rung& rung, const std::string& selection_path) {
   Choice choice = Open(path);
-  const VideoDitConfig& a = choice.info.architecture;
-  CheckSettings({rung.setting}, a.depth, a.heads, selection_path);
-  choice.setting = rung.setting;
+  choice.setting = SettingOfRung(choice.info, rung, selection_path);
   return choice;
-}
-
-Selection ReadSelectionOf(RunScope& scope, const std::string& name) {
-  if (!name.empty()) {
-    throw UsageError("setting '{}': asked for beside {}, which names the setting itself", name,
-                     scope.Input("selection"));
-  }
-  return ReadSelection(scope.Input("selection"));
 }
 
 // "sparse.h5 is 0123456789abcdef, ..."
@@ -48,21 +32,14 @@ std::string Given(RunScope& scope, const std::vector<std::string>& files) {
   return text;
 }
 
-std::string Wanted(const Rung& rung) {
-  return fmt::format("model {} with setting '{}'", rung.model.substr(0, 16), rung.setting.name);
-}
-
 }  // namespace
 
 Choice ChooseSetting(RunScope& scope, const std::string& name) {
-  if (!scope.Has("selection")) return OfContract(scope, name);
   const std::string& path = scope.Input("model");
-  const Selection selection = ReadSelectionOf(scope, name);
-  for (const Rung& rung : selection.rungs) {
-    if (rung.model == scope.DigestOf(path)) return OfRung(path, rung, scope.Input("selection"));
-  }
-  throw UsageError("{}: its first rung is {}, none is of the file given: {}",
-                   scope.Input("selection"), Wanted(selection.rungs.front()), Given(scope, {path}));
+  Choice choice = Open(path);
+  choice.setting = ChooseSetting(choice.info, name, path, scope.DigestOf(path),
+                                 scope.Has("selection") ? scope.Input("selection") : "");
+  return choice;
 }
 
 Choice ChooseRung(RunScope& scope, const std::string& name) {
@@ -72,10 +49,10 @@ Choice ChooseRung(RunScope& scope, const std::string& name) {
     if (files.size() > 1) {
       throw UsageError("{}: a fallback is chosen by a selection, and none is given", files[1]);
     }
-    return OfContract(scope, name);
+    return ChooseSetting(scope, name);
   }
   const std::string& selection_path = scope.Input("selection");
-  const Selection selection = ReadSelectionOf(scope, name);
+  const Selection selection = ReadSelectionBeside(name, selection_path);
   const auto file_of = [&](const Rung& rung) {
     return std::find_if(files.begin(), files.end(), [&](const std::string& file) {
       return scope.DigestOf(file) == rung.model;
@@ -87,10 +64,10 @@ Choice ChooseRung(RunScope& scope, const std::string& name) {
                                [&](const Rung& rung) { return file_of(rung) != files.end(); });
   if (!any) {
     throw UsageError("{}: its first rung is {}, none is of the files given: {}", selection_path,
-                     Wanted(first), Given(scope, files));
+                     Describe(first), Given(scope, files));
   }
   throw DataError("{}: the file of its first rung, {}, is not given; the files given: {}",
-                  selection_path, Wanted(first), Given(scope, files));
+                  selection_path, Describe(first), Given(scope, files));
 }
 
 void RequireClips(const Choice& choice, const ClipDataset& data, const std::string& data_path) {

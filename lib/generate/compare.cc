@@ -366,7 +366,7 @@ Report Compare(const CompareConfig& config, RunScope& scope) {
   for (const Score& score : scores) {
     if (score.value) facts[score.name] = fmt::format("{:.5g}", *score.value);
   }
-  return {.text = output == "-" ? "" : Text(scores), .json = json, .facts = std::move(facts)};
+  return {.text = Text(scores), .json = json, .facts = std::move(facts)};
 }
 
 }  // namespace suffice::generate

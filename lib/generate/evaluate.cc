@@ -162,12 +162,9 @@ std::string Table(const Runs& runs, uint64_t seed) {
                   "e [95 %]", "mean error", "failures", "GFLOP", "seconds");
   for (const RunsColumn& c : runs.columns) {
     const auto e = RelativeErrorOf(runs, c, seed);
-    text += fmt::format(
-        "{:<24} {:>8.4f} {:<28} {:>10.5f} {:>9.4f} {:>11.5g} {:>11.4g}\n", c.setting.name,
-        c.density,
-        e ? fmt::format("{:.5f} [{:.5f}, {:.5f}]", e->value, e->interval.low, e->interval.high)
-          : "-",
-        Mean(c.losses.at("error")), Mean(c.losses.at("failure")), Mean(c.cost), Mean(c.seconds));
+    text += fmt::format("{:<24} {:>8.4f} {:<28} {:>10.5f} {:>9.4f} {:>11.5g} {:>11.4g}\n",
+                        c.setting.name, c.density, e ? ToText(*e) : "-", Mean(c.losses.at("error")),
+                        Mean(c.losses.at("failure")), Mean(c.cost), Mean(c.seconds));
   }
   return text;
 }

@@ -169,8 +169,7 @@ Report Export(const ExportConfig& config, RunScope& scope) {
       WriteArray(file, config.dataset, output, force);
       break;
   }
-  if (output == "-") return {};  // stdout is the video's
-  scope.AddOutput(output);
+  if (output != "-") scope.AddOutput(output);
   const nlohmann::ordered_json json = {{"output", output}, {"what", what}};
   return {.text = fmt::format("{}: {} of {}\n", output, what, path), .json = json.dump() + "\n"};
 }

@@ -261,7 +261,7 @@ VerbInfo CompareInfo() {
       {"samples", "", kInput, true, false, "samples file"},
       {"reference", "--reference", kInput, true, false, "samples file, or a dataset of clips"},
       {"features", "--features", kInput, false, false, "classifier of distill classify"},
-      {"output", "-o,--output", kOutput, true, false, "table of scores"}};
+      Streamed({"output", "-o,--output", kOutput, true, false, "table of scores"})};
   info.examples = {
       {"generate compare sample.h5 --reference clips.h5 --features classifier.h5 -o scores.json",
        "against real clips"},
@@ -283,7 +283,7 @@ VerbInfo ExportInfo() {
       "Of any file:\n"
       ".safetensors every tensor; .npy the one that --dataset names, bf16 as f32.";
   info.arguments = {{"file", "", kInput, true, false, "tensor file"},
-                    {"output", "-o,--output", kOutput, true, false, "what is made"}};
+                    Streamed({"output", "-o,--output", kOutput, true, false, "what is made"})};
   info.examples = {{"generate export sample.h5 -o sample.mp4", "a video"},
                    {"generate export sample.h5 -o - | ffplay -", "to a player"},
                    {"generate export dense.h5 -o dense.safetensors", "weights for other programs"},

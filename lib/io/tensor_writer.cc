@@ -161,8 +161,7 @@ TensorWriter::TensorWriter(const std::string& path, const FileHeader& header,
   Attribute("/", "format", std::string(kTensorFormat));
   Attribute("/", "encoding-type", std::string(NameOf(header.encoding_type)));
   Attribute("/", "encoding-version", std::string(kEncodingVersion));
-  Attribute("/", "producer",
-            header.producer.empty() ? fmt::format("suffice {}", VersionFull()) : header.producer);
+  Attribute("/", "producer", header.producer.empty() ? Producer() : header.producer);
   Attribute("/", "config", header.config);
   Attribute("/", "config-sha256", Hex(Sha256Of(header.config)));
   if (!header.inputs.empty()) {

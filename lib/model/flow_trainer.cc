@@ -202,6 +202,13 @@ std::vector<NamedArray> FlowTrainer::Export() const {
   return arrays;
 }
 
+std::vector<NamedArray> FlowTrainer::UseTrained() {
+  std::vector<NamedArray> weights =
+      optimizer_.has_ema() ? optimizer_.ExportEma() : model_->parameters().Export();
+  model_->parameters().Import(weights, "weights");
+  return weights;
+}
+
 void FlowTrainer::Import(const std::vector<NamedArray>& arrays, const std::string& source) {
   std::vector<NamedArray> masters, moments;
   std::optional<int64_t> samples;

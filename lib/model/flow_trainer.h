@@ -76,6 +76,10 @@ class FlowTrainer {
   int64_t steps() const { return optimizer_.steps(); }
   const AdamW& optimizer() const { return optimizer_; }
 
+  // What training leaves, to be measured and written: the moving average of the masters if the
+  // optimizer keeps one, else the masters. From here on the model has these weights.
+  std::vector<NamedArray> UseTrained();
+
   // All that a resumed run needs: "master/NAME", "optimizer/NAME", "samples" (1) i64. The same
   // steps after Import as without the interruption, bit for bit. Throws kData, naming `source`.
   std::vector<NamedArray> Export() const;

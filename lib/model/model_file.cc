@@ -100,18 +100,4 @@ void WriteModel(TensorWriter* writer, const ModelInfo& info, const std::vector<N
   if (copy.contract) writer->Attribute("/contract", "yaml", DumpYaml(FieldsOf(*copy.contract)));
 }
 
-Setting SettingOfContract(const ModelInfo& info, const std::string& name, const std::string& path) {
-  if (!info.contract) {
-    if (name.empty() || name == "dense") return DenseSetting();
-    throw UsageError("{}: a dense model without a contract, setting '{}' was asked for", path,
-                     name);
-  }
-  if (name.empty()) return info.contract->settings.front();
-  const Setting* setting = info.contract->FindName(name);
-  if (setting != nullptr) return *setting;
-  std::string known;
-  for (const Setting& s : info.contract->settings) known += (known.empty() ? "" : ", ") + s.name;
-  throw UsageError("{}: setting '{}' was asked for, its contract has {}", path, name, known);
-}
-
 }  // namespace suffice

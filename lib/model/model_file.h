@@ -48,8 +48,4 @@ void WriteModel(TensorWriter* writer, const ModelInfo& info, const std::vector<N
                 DType stored);
 std::vector<NamedArray> ReadWeights(const TensorReader& reader);  // as stored
 
-// The setting that a run may use: the named one of the contract, its first if `name` is empty,
-// dense for a dense model. Throws kUsage naming both sides if the contract has no such setting.
-Setting SettingOfContract(const ModelInfo& info, const std::string& name, const std::string& path);
-
 }  // namespace suffice

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "lib/policy/runs.h"
 
+#include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "lib/base/error.h"
@@ -75,13 +75,24 @@ std::vector<size_t> Runs::Split(bool test) const {
   return indices;
 }
 
-std::optional<RunsError> RelativeErrorOf(const Runs& runs, const RunsColumn& column,
-                                         uint64_t seed) {
-  const double energy = std::accumulate(runs.energy.begin(), runs.energy.end(), 0.0);
-  if (column.difference.empty() || energy == 0) return std::nullopt;
-  const double difference =
-      std::accumulate(column.difference.begin(), column.difference.end(), 0.0);
-  return RunsError{difference / energy, RatioInterval(column.difference, runs.energy, seed)};
+std::optional<Estimate> RelativeErrorOf(const Runs& runs, const RunsColumn& column, uint64_t seed) {
+  if (column.difference.empty()) return std::nullopt;
+  return RelativeError(column.difference, runs.energy, seed);
+}
+
+bool IsBinary(const Runs& runs, const std::string& loss) {
+  return std::all_of(runs.columns.begin(), runs.columns.end(), [&](const RunsColumn& column) {
+    const std::vector<double>& losses = column.losses.at(loss);
+    return std::all_of(losses.begin(), losses.end(), [](double x) { return x == 0 || x == 1; });
+  });
+}
+
+Estimate MeanLoss(const Runs& runs, const RunsColumn& column, const std::string& loss,
+                  double confidence) {
+  const std::vector<double>& losses = column.losses.at(loss);
+  if (!IsBinary(runs, loss)) return {Mean(losses), LossInterval(losses, confidence)};
+  return {Mean(losses), ClopperPearson(std::ssize(losses),
+                                       std::count(losses.begin(), losses.end(), 1.0), confidence)};
 }
 
 void WriteRuns(const Runs& runs, TensorWriter* writer) {

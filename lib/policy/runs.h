@@ -60,14 +60,15 @@ struct Runs {
   std::vector<size_t> Split(bool test) const;  // indices of units
 };
 
-// e = sum |u - u_d|^2 / sum |u_d|^2 over the units, with RatioInterval's interval keyed by `seed`.
-// Unlike a mean loss it is not cut off at 1, and a unit weighs as much as its velocity.
-struct RunsError {
-  double value = 0;
-  Interval interval;
-};
-// None without squares, or where the reference's velocity is zero everywhere.
-std::optional<RunsError> RelativeErrorOf(const Runs& runs, const RunsColumn& column, uint64_t seed);
+// RelativeError of a column; none without squares either.
+std::optional<Estimate> RelativeErrorOf(const Runs& runs, const RunsColumn& column, uint64_t seed);
+
+// True if a loss is 0 or 1 in every column: what is exact for a probability applies.
+bool IsBinary(const Runs& runs, const std::string& loss);
+// The mean of a column's loss: Clopper and Pearson's interval for a loss of 0 and 1, else
+// LossInterval.
+Estimate MeanLoss(const Runs& runs, const RunsColumn& column, const std::string& loss,
+                  double confidence = 0.95);
 
 void WriteRuns(const Runs& runs, TensorWriter* writer);
 // Throws kData for a unit given twice or in the wrong split, a loss outside [0, 1], a square below

@@ -6,6 +6,7 @@
 
 #include "lib/base/digest.h"
 #include "lib/base/error.h"
+#include "lib/base/version.h"
 #include "lib/run/checkpoint_shards.h"
 #include "lib/run/run_clock.h"
 #include "lib/run/run_scope.h"
@@ -51,6 +52,12 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   };
   const std::string theirs = reader.StringAttribute(kStateGroup, "command").value_or("unknown");
   if (theirs != command) refuse("command", theirs, command);
+  // Another build may round otherwise, and what it makes says that it alone made it.
+  if (reader.header().producer != Producer()) {
+    throw UsageError(
+        "{}: its producer is {}, this run's {}; go on with the former, or start over with --force",
+        path, reader.header().producer, Producer());
+  }
   if (reader.header().config_sha256 != config_sha256_) {
     refuse("config", reader.header().config_sha256.substr(0, 12), config_sha256_.substr(0, 12));
   }

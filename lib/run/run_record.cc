@@ -90,7 +90,7 @@ void RunScope::Close(const std::string& phase, ExitCode code, const std::string&
   closed_ = true;
   ReportProfile();
   const VerbInfo& info = invocation_.verb->info;
-  if (phase == "result" && begun_ && info.resumable && Has("output")) {
+  if (phase == "result" && begun_ && info.resumable && Has("output") && Output() != "-") {
     std::error_code ignored;  // done: what a checkpoint was kept for
     std::filesystem::remove(CheckpointPath(), ignored);
     if (info.large_state) RemoveOtherShards(CheckpointPath());

@@ -84,6 +84,17 @@ std::vector<std::string> RunScope::Inputs(const std::string& role) const {
   return Has(role) ? invocation_.arguments.at(role) : std::vector<std::string>{};
 }
 
+std::vector<std::string> RunScope::DistinctInputs(const std::string& role) {
+  std::map<std::string, std::string> seen;  // digest -> path
+  for (const std::string& path : Inputs(role)) {
+    const auto [first, added] = seen.emplace(DigestOf(path), path);
+    if (added) continue;
+    throw UsageError("{} {}: is given twice{}", role, path,
+                     first->second == path ? "" : ", also as " + first->second);
+  }
+  return Inputs(role);
+}
+
 Context& RunScope::context() {
   if (!context_) {
     context_ = std::make_unique<Context>(options().context);

@@ -53,6 +53,8 @@ class RunScope {
   bool Has(const std::string& role) const;
   const std::string& Input(const std::string& role) const;  // the one value of a given argument
   std::vector<std::string> Inputs(const std::string& role) const;  // all of them, perhaps none
+  // The same for a role whose files must differ. Throws kUsage where two have one content digest.
+  std::vector<std::string> DistinctInputs(const std::string& role);
   const std::string& Output() const { return Input("output"); }
   uint64_t seed() const { return static_cast<uint64_t>(options().seed); }
   const std::string& config_yaml() const { return config_yaml_; }
@@ -79,7 +81,7 @@ class RunScope {
 
   // --- stop and resume
   // The checkpoint to go on from, with --resume and if there is one; checked to belong to this
-  // command, config, shard, seed, backend and inputs (else kUsage). Call before Begin.
+  // command, producer, config, shard, seed, backend and inputs (else kUsage). Call before Begin.
   std::optional<TensorReader> OpenCheckpoint();
   // A stop was requested (signal, budget or deadline spent), or the interval has passed.
   bool CheckpointDue() const;

@@ -46,6 +46,26 @@ void CheckInputsExist(const Invocation& invocation) {
   }
 }
 
+// Whether an output goes to stdout, which takes one thing only.
+bool TakesStdout(const Invocation& invocation) {
+  std::string taken;
+  for (const Argument& argument : invocation.verb->info.arguments) {
+    const auto found = invocation.arguments.find(argument.role);
+    if (argument.kind != ArgumentKind::kOutput || found == invocation.arguments.end()) continue;
+    for (const std::string& path : found->second) {
+      if (path != "-") continue;
+      if (!argument.streams)
+        throw UsageError("{} -: an HDF5 file cannot be streamed; the name of a file is wanted",
+                         argument.role);
+      if (!taken.empty()) throw UsageError("{} -: stdout is taken by {} -", argument.role, taken);
+      taken = argument.role;
+    }
+  }
+  if (!taken.empty() && invocation.options.json)
+    throw UsageError("--json: stdout is taken by {} -", taken);
+  return !taken.empty();
+}
+
 const char* PhaseOf(ExitCode code) {
   switch (code) {
     case ExitCode::kDone:
@@ -68,6 +88,7 @@ int RunVerb(const Invocation& invocation, std::FILE* out, std::FILE* err) {
   std::unique_ptr<RunScope> scope;
   Report report;
   std::string failure;
+  bool taken = false;  // stdout, by an output
   try {
     Verb::Instance instance = invocation.verb->make();
     Origins origins;
@@ -76,6 +97,7 @@ int RunVerb(const Invocation& invocation, std::FILE* out, std::FILE* err) {
       Print(out, invocation.options.print_schema ? JsonSchema(instance.fields, name)
                                                  : DumpYaml(instance.fields, &origins));
     } else {
+      taken = TakesStdout(invocation);
       CheckInputsExist(invocation);
       InstallSignalHandlers(info.resumable);
       scope = std::make_unique<RunScope>(invocation, DumpYaml(instance.fields), err);
@@ -93,7 +115,7 @@ int RunVerb(const Invocation& invocation, std::FILE* out, std::FILE* err) {
   }
 
   if (failure.empty()) {
-    Print(out, invocation.options.json ? report.json : report.text);
+    if (!taken) Print(out, invocation.options.json ? report.json : report.text);
     if (std::fflush(out) != 0 || std::ferror(out) != 0) {
       report.code = ExitCode::kFailed;
       failure = "stdout: cannot be written";

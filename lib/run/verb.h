@@ -18,7 +18,8 @@ namespace suffice {
 
 class RunScope;
 
-// What a verb gives back. stdout gets `text`, or `json` with --json.
+// What a verb gives back. stdout gets `text`, or `json` with --json, or neither if an output is
+// there.
 struct Report {
   std::string text = {};
   std::string json = {};                          // one JSON value, with a newline
@@ -43,7 +44,14 @@ struct Argument {
   bool many = false;  // may be given more than once
   std::string doc;
   std::string weights = {};  // config key that takes W of values FILE:W, one for each
+  bool streams = false;      // an output that "-" may send to stdout
 };
+
+// The same for an output that may go to stdout.
+inline Argument Streamed(Argument output) {
+  output.streams = true;
+  return output;
+}
 
 struct Example {
   std::string command;  // as typed

@@ -178,10 +178,10 @@ Report Attending::Finish() const {
 Report Attend(const AttendConfig& config, RunScope& scope) {
   const TensorReader reader(scope.Input("qkv"));
   const InputShapes shapes = CheckInputs(reader, config.at);
-  ToSetting(config);  // refused before anything is loaded, as is a block
-  ToBlock(config);
+  CheckSelection(config, scope);
   const auto checkpoint = scope.OpenCheckpoint();
-  if (!scope.Begin(PlanSelection(config, shapes, true))) return {};
+  const int64_t done = checkpoint ? checkpoint->IntAttribute("/state", "done").value_or(0) : 0;
+  if (!scope.Begin(PlanSelection(config, shapes, HeadsLeft(config, shapes, done)))) return {};
   Attending attending(config, scope, reader);
   if (checkpoint) attending.Restore(*checkpoint);
   attending.Run();

@@ -112,9 +112,7 @@ Report Bench(const BenchConfig& config, RunScope& scope) {
   const std::string table = DeviceLine(facts, results) + BenchTable(results);
   if (scope.Has("output")) scope.WriteText(scope.Output(), json.dump(2) + "\n");
   if (scope.Has("table")) scope.WriteText(scope.Input("table"), table);
-  const bool taken = (scope.Has("output") && scope.Output() == "-") ||
-                     (scope.Has("table") && scope.Input("table") == "-");
-  return {.text = taken ? "" : table,
+  return {.text = table,
           .json = json.dump() + "\n",
           .facts = {{"cases", std::to_string(results.size())}, {"backend", context.Describe()}}};
 }

@@ -9,9 +9,8 @@ namespace suffice::sparsify {
 Report Mask(const MaskConfig& config, RunScope& scope) {
   const TensorReader reader(scope.Input("qkv"));
   const InputShapes shapes = CheckInputs(reader, config.at);
-  ToSetting(config);  // refused before anything is loaded, as is a block
-  ToBlock(config);
-  if (!scope.Begin(PlanSelection(config, shapes, false))) return {};
+  CheckSelection(config, scope);
+  if (!scope.Begin(PlanSelection(config, shapes, 0))) return {};
   LoadedSelection loaded(config, scope, reader);
   HostArray mask(DType::kU8, {shapes.q[0], shapes.q[1], loaded.t_q(), loaded.t_k()});
   PairCount pairs;

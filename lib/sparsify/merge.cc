@@ -60,7 +60,6 @@ Report Merge(const NoConfig&, RunScope& scope) {
   std::string tsv = SweepTable::Header();
   for (const size_t i : order) tsv += pieces[i].rows;
   scope.WriteText(scope.Output(), tsv);
-  if (scope.Output() == "-") return {};  // stdout is the table's
   const nlohmann::ordered_json json = {
       {"output", scope.Output()}, {"shards", files.size()}, {"rows", rows}};
   return {.text = fmt::format("{}: {} rows of {} shards\n", scope.Output(), rows, files.size()),

@@ -7,6 +7,7 @@
 #include "lib/base/error.h"
 
 namespace suffice::sparsify {
+namespace {
 
 Setting ToSetting(const SelectionConfig& c) {
   Setting setting;
@@ -26,6 +27,25 @@ BlockSize ToBlock(const SelectionConfig& c) {
   if (block == BlockSize{128, 64} || block == BlockSize{64, 64} || block == BlockSize{128, 128})
     return block;
   throw UsageError("block {}x{}: 128x64, 64x64 or 128x128 wanted", block.q, block.k);
+}
+
+}  // namespace
+
+void CheckSelection(const SelectionConfig& c, const RunScope& scope) {
+  const SelectionConfig standard;
+  const bool selects = !scope.Has("mask"), some = selects && c.rule != "dense";
+  const auto require = [&](const char* key, bool used, bool changed) {
+    if (!used && changed)
+      throw UsageError("{}: of no use with {}", key, selects ? "rule " + c.rule : "--mask");
+  };
+  require("rule", selects, c.rule != standard.rule);
+  require("k", some && c.rule != "topp", !(c.k == standard.k));
+  require("p", some && c.rule != "topk", !(c.p == standard.p));
+  require("window", some, c.window != standard.window);
+  require("pin_begin", some, c.pin_begin != standard.pin_begin);
+  require("pin_end", some, c.pin_end != standard.pin_end);
+  ToSetting(c);
+  ToBlock(c);
 }
 
 LoadedSelection::LoadedSelection(const SelectionConfig& config, RunScope& scope,
@@ -105,14 +125,22 @@ void LoadedSelection::WriteMask(TensorWriter* writer, const HostArray& mask,
   writer->Attribute("/", "density-formula", std::string(kDensityFormula));
 }
 
-Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, bool attends) {
+int64_t HeadsLeft(const SelectionConfig& config, const InputShapes& shapes, int64_t done) {
+  int64_t heads = 0;
+  for (const HeadGroup& group : HeadGroups(shapes, ToBlock(config))) {
+    if (done-- <= 0) heads += group.end - group.begin;
+  }
+  return heads;
+}
+
+Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, int64_t heads) {
   const Shape& q = shapes.q;
-  const double pairs = static_cast<double>(q[0] * q[1]) * static_cast<double>(q[2]) *
-                       static_cast<double>(shapes.k[2]);
+  const double pairs =
+      static_cast<double>(heads) * static_cast<double>(q[2]) * static_cast<double>(shapes.k[2]);
   Plan plan{.what = fmt::format("{} attention of q {} on k {} {}", config.rule, ToString(q),
                                 ToString(shapes.k), NameOf(shapes.dtype))};
   const double kept = config.rule == "dense" ? 1.0 : std::max(config.k.fraction(), 0.05);
-  if (attends) plan.flops = 4.0 * static_cast<double>(q[3]) * pairs * kept;
+  plan.flops = 4.0 * static_cast<double>(q[3]) * pairs * kept;
   const auto size = static_cast<uint64_t>(SizeOf(shapes.dtype));
   plan.memory_bytes = static_cast<uint64_t>(2 * q.elements() + 2 * shapes.k.elements()) * size +
                       static_cast<uint64_t>(q[0] * q[1] * q[2]) * 4 +

@@ -12,8 +12,9 @@ namespace suffice::sparsify {
 
 inline constexpr char kDensityFormula[] = "kept (query, key) token pairs / allowed pairs";
 
-Setting ToSetting(const SelectionConfig& config);  // throws kUsage for one that cannot be
-BlockSize ToBlock(const SelectionConfig& config);  // throws kUsage for sizes no kernel has
+// Before anything is loaded: throws kUsage for a setting that cannot be, block sizes that no kernel
+// has, and a key that was changed and that the rule, or --mask instead of one, takes no notice of.
+void CheckSelection(const SelectionConfig& config, const RunScope& scope);
 
 // What a selection is about, its tensors a group of heads at a time.
 class LoadedSelection {
@@ -50,7 +51,9 @@ class LoadedSelection {
   Tensor given_;  // (B, H, T_q, T_k) u8 of --mask, or empty
 };
 
-// `attends`: the output is computed, not the mask alone.
-Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, bool attends);
+// `heads` still want their output (of all batches together); 0: it is about the mask alone.
+Plan PlanSelection(const SelectionConfig& config, const InputShapes& shapes, int64_t heads);
+// Heads in the groups that come after the first `done`.
+int64_t HeadsLeft(const SelectionConfig& config, const InputShapes& shapes, int64_t done);
 
 }  // namespace suffice::sparsify

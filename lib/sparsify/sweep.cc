@@ -125,7 +125,7 @@ std::vector<int32_t> FromCaptured(const TensorReader& reader, const Grid& grid,
 
 SweepMark MarkOf(RunScope& scope, const ShardPart& part) {
   return {part,
-          {{"producer", fmt::format("suffice {}", VersionFull())},
+          {{"producer", Producer()},
            {"config-sha256", scope.config_sha256()},
            {"backend", scope.context().Describe()},
            {"qkv", scope.DigestOf(scope.Input("qkv"))}}};
@@ -166,14 +166,15 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
   CheckScores(config.scores);
   const std::vector<SweepCase> cases = Cases(config, settings);
   const BlockSize block{static_cast<int>(config.block_q), static_cast<int>(config.block_k)};
-  double flops = 0;
+  std::vector<double> flops;  // of dense attention, group by group
   Grid grid = {1, 1, 1};
   const Grid tile = ToGrid(config.tile);
   for (const std::string& group : groups) {
     const InputShapes shapes = CheckInputs(reader, group);
     if (shapes.q[2] != shapes.k[2])
       throw DataError("{}: {}: a sweep wants as many queries as keys", reader.path(), group);
-    flops += 4.0 * static_cast<double>(shapes.q.elements()) * static_cast<double>(shapes.q[2]);
+    flops.push_back(4.0 * static_cast<double>(shapes.q.elements()) *
+                    static_cast<double>(shapes.q[2]));
     grid = GridOf(reader, group, shapes.q[2], config.orders);
   }
   for (const std::string& order : config.orders) {
@@ -194,8 +195,7 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
                         0.25 * static_cast<double>(part.items()) /
                             (grouped ? 1.0 + static_cast<double>(config.row_groups) : 1.0);
   Plan plan{.what = fmt::format("sweep {} settings over {} orders and {} layers", settings.size(),
-                                orders.size(), groups.size()),
-            .flops = flops * passes};
+                                orders.size(), groups.size())};
   const bool to_file = scope.Has("output") && scope.Output() != "-";
   const auto checkpoint = to_file ? scope.OpenCheckpoint() : std::nullopt;
   int64_t done = 0;
@@ -203,6 +203,8 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
     done = checkpoint->IntAttribute("/state", "done").value_or(0);
     table.Load(*checkpoint);
   }
+  for (size_t step = static_cast<size_t>(done); step < orders.size() * groups.size(); ++step)
+    plan.flops += flops[step % groups.size()] * passes / static_cast<double>(orders.size());
   if (!scope.Begin(plan)) return {};
 
   Context& context = scope.context();
@@ -253,7 +255,7 @@ Report Sweep(const SweepConfig& config, RunScope& scope) {
 
   const std::string tsv = (scope.sharded() ? ShardLine(MarkOf(scope, part)) : "") + table.Tsv();
   if (scope.Has("output")) scope.WriteText(scope.Output(), tsv);
-  return {.text = scope.Has("output") && scope.Output() == "-" ? "" : tsv,
+  return {.text = tsv,
           .json = table.Json(),
           .facts = {{"rows", std::to_string(part.items())},
                     {"settings", std::to_string(settings.size())},

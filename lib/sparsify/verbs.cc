@@ -100,8 +100,8 @@ VerbInfo SweepInfo() {
       .tool = "sparsify",
       .name = "sweep",
       .summary = "tabulate rule, setting and token order: density, error, kept mass, time"};
-  info.arguments = {kQkv,
-                    {"output", "-o,--output", kOutput, false, false, "table as TSV; - is stdout"}};
+  info.arguments = {kQkv, Streamed({"output", "-o,--output", kOutput, false, false,
+                                    "table as TSV; - is stdout"})};
   info.examples = {
       {"sparsify sweep qkv.h5 -o sweep.tsv", "every rule on every captured layer"},
       {"sparsify sweep qkv.h5 --set row_groups=4 --set scores=[mean,oracle] -o rows.tsv",
@@ -120,8 +120,9 @@ VerbInfo MergeInfo() {
       "All shards of one sweep, in any order, make the table of a sweep that was not sharded, "
       "measured seconds\n"
       "aside. One that is missing, given twice or of another run is refused.";
-  info.arguments = {{"shards", "", kInput, true, true, "tables of sweep --shard"},
-                    {"output", "-o,--output", kOutput, true, false, "table as TSV; - is stdout"}};
+  info.arguments = {
+      {"shards", "", kInput, true, true, "tables of sweep --shard"},
+      Streamed({"output", "-o,--output", kOutput, true, false, "table as TSV; - is stdout"})};
   info.examples = {
       {"sparsify merge sweep-0.tsv sweep-1.tsv -o sweep.tsv", "the two halves of a sweep"}};
   info.has_config = false;
@@ -160,8 +161,9 @@ VerbInfo BenchInfo() {
       "usual; what a\n"
       "backend cannot run is shown as -.";
   info.arguments = {
-      {"output", "-o,--output", kOutput, false, false, "results as JSON; - is stdout"},
-      {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"},
+      Streamed({"output", "-o,--output", kOutput, false, false, "results as JSON; - is stdout"}),
+      Streamed(
+          {"table", "--table", kOutput, false, false, "results as a Markdown table; - is stdout"}),
       {"mask", "--mask", kInput, false, false,
        "time attention over the blocks of this mask file, as sparsify mask writes it, and dense"}};
   info.examples = {{"sparsify bench --threads 2 -o bench.json --table bench.md", "every case"},

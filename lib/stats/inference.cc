@@ -129,4 +129,16 @@ Interval RatioInterval(std::span<const double> a, std::span<const double> b, uin
   return {Quantile(ratios, (1 - confidence) / 2), Quantile(ratios, (1 + confidence) / 2)};
 }
 
+std::optional<Estimate> RelativeError(std::span<const double> difference,
+                                      std::span<const double> reference, uint64_t seed) {
+  const double energy = std::accumulate(reference.begin(), reference.end(), 0.0);
+  if (energy == 0) return std::nullopt;
+  return Estimate{std::accumulate(difference.begin(), difference.end(), 0.0) / energy,
+                  RatioInterval(difference, reference, seed)};
+}
+
+std::string ToText(const Estimate& e) {
+  return fmt::format("{:.5f} [{:.5f}, {:.5f}]", e.value, e.interval.low, e.interval.high);
+}
+
 }  // namespace suffice

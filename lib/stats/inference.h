@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 namespace suffice {
@@ -12,6 +14,13 @@ namespace suffice {
 struct Interval {
   double low = 0, high = 0;
 };
+
+// A number with its interval.
+struct Estimate {
+  double value = 0;
+  Interval interval;
+};
+std::string ToText(const Estimate& e);  // "0.13300 [0.08600, 0.18000]"
 
 // P(Bin(n, p) <= k).
 double BinomialCdf(int64_t n, double p, int64_t k);
@@ -47,5 +56,11 @@ Interval PairedInterval(std::span<const double> a, std::span<const double> b,
 // Percentile bootstrap of sum(a) / sum(b) over pairs, `draws` resamples keyed by `seed`.
 Interval RatioInterval(std::span<const double> a, std::span<const double> b, uint64_t seed,
                        double confidence = 0.95, int draws = 2000);
+
+// e = sum |u - u_d|^2 / sum |u_d|^2 over units, with RatioInterval's interval. Unlike a mean loss
+// it is not cut off at 1, and a unit weighs as much as its velocity. None where the reference's
+// velocity u_d is zero everywhere.
+std::optional<Estimate> RelativeError(std::span<const double> difference,
+                                      std::span<const double> reference, uint64_t seed);
 
 }  // namespace suffice

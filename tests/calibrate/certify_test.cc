@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "lib/base/philox.h"
 #include "lib/calibrate/risk_control.h"
@@ -146,6 +147,21 @@ TEST_F(SelectTest, LeavesTheDenseModelAloneWhenNothingIsCertified) {
   ASSERT_EQ(selection.rungs.size(), 1u);
   EXPECT_TRUE(selection.rungs[0].setting.dense());
   EXPECT_TRUE(selection.guarantee.empty());
+}
+
+TEST_F(SelectTest, TheFrontierOfFailuresHasExactIntervals) {
+  Write(Simulate({{"safe", 3, 0.0}, {"cheap", 1, 0.3}}, 100, 1));
+  const auto highest = [&](const std::string& loss) {
+    Options options = testing::Set({"loss=" + loss});
+    options.json = true;
+    const testing::RunResult run =
+        testing::RunTool(Verbs(), "frontier", {{"runs", {folder_ / "runs.h5"}}}, options);
+    EXPECT_EQ(run.code, 0) << run.err;
+    return nlohmann::json::parse(run.out)[0]["interval"][1].get<double>();
+  };
+  // No failure in 100 units: the rule of three, not a point.
+  EXPECT_NEAR(highest("failure"), 1 - std::pow(0.025, 1.0 / 100), 1e-6);
+  EXPECT_NE(highest("error"), highest("failure"));
 }
 
 TEST_F(SelectTest, RefusesALossThatIsNotThereAndAPValueThatDoesNotFit) {

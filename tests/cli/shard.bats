@@ -180,6 +180,50 @@ with h5py.File('spoilt.h5', 'r+') as file:
   run -0 array x 0 3 generate inspect slurm.h5
 }
 
+@test "a task of an array takes a shard for its own only if its plan is the same" {
+  make_models
+  task() { # I OF OUTPUT COMMAND...
+    run env SLURM_ARRAY_TASK_ID="$1" SLURM_ARRAY_TASK_MIN=0 SLURM_ARRAY_TASK_COUNT="$2" \
+      "$BATS_TEST_DIRNAME/../../examples/slurm/array.sh" "${@:3}"
+  }
+  command=(generate sample dense.h5 --count 4 --steps 2)
+  task 0 2 s.h5 "${command[@]}" --seed 7
+  [ "$status" -eq 0 ]
+  before=$(sha256sum s-0.h5)
+  task 0 2 s.h5 "${command[@]}" --seed 7
+  [[ $status -eq 0 && $output == *"s-0.h5: is there"* ]]
+
+  refused() {
+    [ "$status" -eq 2 ]
+    [[ $output == *"s-0.h5: is of another run"*"$1"* ]]
+    [ "$(sha256sum s-0.h5)" = "$before" ]
+  }
+  task 0 2 s.h5 "${command[@]}" --seed 8
+  refused "< 7"
+  [[ $output == *"> 8"* ]]
+  task 0 4 s.h5 "${command[@]}" --seed 7
+  refused "> task 0 of 4"
+  mv dense.h5 old.h5
+  distill pretrain -c model.yaml --data clips.h5 -o dense.h5 --seed 4 -q >/dev/null
+  task 0 2 s.h5 "${command[@]}" --seed 7
+  refused "$(sha256sum dense.h5)"
+  mv old.h5 dense.h5
+  mv s-0.h5.plan plan
+  task 0 2 s.h5 "${command[@]}" --seed 7
+  refused "s-0.h5.plan: No such file"
+  # A checkpoint alone is a run's too.
+  mv plan s-0.h5.plan
+  mv s-0.h5 s-0.h5.checkpoint
+  task 0 2 s.h5 "${command[@]}" --seed 8
+  [ "$status" -eq 2 ]
+  [ "$(sha256sum <s-0.h5.checkpoint)" = "${before%s-0.h5}-" ]
+  # What is left of a run that made nothing is not in the way.
+  rm s-0.h5.checkpoint
+  task 0 2 s.h5 "${command[@]}" --seed 8
+  [ "$status" -eq 0 ]
+  [ -e s-0.h5 ]
+}
+
 @test "a shard that cannot be is exit status 2" {
   make_models
   for shard in 3/3 -1/3 1 1/ /3 a/b 1/0 0/1000001 1/3x; do

@@ -37,3 +37,20 @@ PYTHON
   DENSITY=0.1 fails 1 "DENSITY=0.1: of 8 key blocks top-k keeps 1" "$tables/table1_model.sh" clips.h5 x
   [ "$(ls)" = "$(printf 'clips.h5\nout\nx')" ]
 }
+
+@test "a p that no sweep brackets is refused, not guessed" {
+  sweep() { # RULE P DENSITY...
+    printf 'order\trule\tk\tp\tscores\trows\tdensity\n'
+    while [ $# -gt 2 ]; do
+      printf 'raster\t%s\t-\t%s\tmean\tall\t%s\n' "$1" "$2" "$3"
+      set -- "$1" "${@:4}"
+    done
+  }
+  sweep topk - 0.25 >target.tsv
+  sweep topp 0.2 0.1 0.6 0.4 >around.tsv
+  [ "$(/usr/bin/python3 "$tables/collect.py" p topp target.tsv around.tsv)" = 0.400000 ]
+  sweep topp 0.2 0.1 0.6 0.2 >below.tsv
+  fails 1 "collect.py: below.tsv: rule topp keeps 0.100000 to 0.200000, top-k 0.250000: no p between" \
+    /usr/bin/python3 "$tables/collect.py" p topp target.tsv below.tsv
+  [ -z "$output" ]
+}

@@ -144,6 +144,54 @@ load helper
   [ -z "$stderr" ]
 }
 
+@test "stdout takes one thing: a stream that is an output, or the report" {
+  fixture capture q.h5
+  fixture runs runs.h5
+  fails 2 "^sparsify mask: output -: an HDF5 file cannot be streamed; the name of a file is wanted" \
+    sparsify mask q.h5 --at /layers/0 -o -
+  fails 2 "^distill pretrain: output -: an HDF5 file" distill pretrain --data q.h5 -o - --dry-run
+  fails 2 "^generate import: output -: an HDF5 file" generate import q.h5 -o -
+  for command in "sparsify sweep q.h5 -o -" "calibrate frontier --runs runs.h5 -o -" \
+    "calibrate select --runs runs.h5 -o -" "audit report ledger -o -" "generate export q.h5 -o -"; do
+    fails 2 "--json: stdout is taken by output -" $command --json
+    [ -z "$output" ]
+  done
+  fails 2 "table -: stdout is taken by output -" sparsify bench --case none -o - --table -
+  calibrate frontier --runs runs.h5 -o frontier.tsv -q >/dev/null
+  [ "$(calibrate frontier --runs runs.h5 -o - -q)" = "$(cat frontier.tsv)" ]
+  [ -z "$(find . -name '-*')" ]
+}
+
+@test "the curve of a training can be its product on standard output" {
+  make_clips
+  run -0 --separate-stderr distill pretrain -c model.yaml --data clips.h5 --steps 3 --curve - -o x.h5 -q
+  [[ ${lines[0]} == step* && ${#lines[@]} -eq 4 ]]
+}
+
+@test "a key that the rule takes no notice of is refused" {
+  fixture capture q.h5
+  refuses() { fails 2 "^sparsify $2: $1" sparsify "$2" q.h5 --at /layers/0 -o x.h5 "${@:3}"; }
+  refuses "k: of no use with rule dense" mask --rule dense --k 0.1
+  refuses "p: of no use with rule topk" attend --rule topk --p 0.1
+  refuses "k: of no use with rule topp" attend --rule topp --k 0.1
+  refuses "window: of no use with rule dense" mask --rule dense --set window=64
+  sparsify mask q.h5 --at /layers/0 -o mask.h5 -q >/dev/null
+  refuses "rule: of no use with --mask" attend --mask mask.h5 --rule topk
+  refuses "k: of no use with --mask" attend --mask mask.h5 --k 0.1
+  # The keys of --print-config are all there, and those at their defaults say nothing.
+  sparsify mask --rule dense --print-config >dense.yaml
+  run -0 sparsify mask q.h5 --at /layers/0 -c dense.yaml -o x.h5
+}
+
+@test "a dataset that is given twice is refused" {
+  make_clips
+  cp clips.h5 copy.h5
+  fails 2 "^distill pretrain: data clips.h5: is given twice" \
+    distill pretrain -c model.yaml --data clips.h5:0.3 --data clips.h5:0.7 -o x.h5
+  fails 2 "data copy.h5: is given twice, also as clips.h5" \
+    distill classify --data clips.h5 --data copy.h5 -o x.h5
+}
+
 @test "--progress=jsonl is an object a line" {
   fixture capture q.h5
   sparsify sweep q.h5 --progress=jsonl 2>lines >/dev/null

@@ -1,99 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Training as a verb: shards of checkpoints, the teacher's cache, collapse.
-#include <atomic>
-#include <csignal>
 #include <fstream>
-#include <nlohmann/json.hpp>
-#include <thread>
 
-#include "lib/distill/verbs.h"
 #include "lib/nn/adamw.h"
-#include "tests/generate/generate_testing.h"
+#include "tests/distill/train_testing.h"
 
 namespace suffice::distill {
 namespace {
-
-using testing::Arguments;
-using testing::RunResult;
-using testing::Scenario;
-
-class TrainTest : public ::testing::Test {
- protected:
-  static Options Sets(std::vector<std::string> more = {}) {
-    std::vector<std::string> sets = {"train.steps=6", "train.batch=2", "train.held_out_draws=1",
-                                     "train.optimizer.warmup_steps=2",
-                                     "train.optimizer.ema_decay=0.9"};
-    sets.insert(sets.end(), more.begin(), more.end());
-    Options options = testing::Set(sets);
-    options.checkpoint_seconds = 1000;
-    return options;
-  }
-  RunResult Sparse(const std::string& output, const Options& options,
-                   const std::string& cache = {}) const {
-    Arguments arguments = {{"model", {place / "sparse.h5"}},
-                           {"teacher", {place / "dense.h5"}},
-                           {"data", {place / "clips.h5"}},
-                           {"output", {place / output}}};
-    if (!cache.empty()) arguments["cache-teacher"] = {place / cache};
-    return testing::RunTool(Verbs(), "sparse", arguments, options);
-  }
-  // The same run with a signal as soon as `now` holds.
-  RunResult StopOnce(const std::function<bool()>& now, const std::string& output,
-                     const Options& options, const std::string& cache = {}) const {
-    std::atomic<bool> done = false;
-    std::thread signaller([&] {
-      while (!done && !now()) std::this_thread::yield();
-      if (!done) kill(getpid(), SIGTERM);
-    });
-    RunResult run = Sparse(output, options, cache);
-    done = true;
-    signaller.join();
-    return run;
-  }
-  // Files in the folder whose name begins so, sorted.
-  std::vector<std::string> Names(const std::string& prefix) const {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(place / ".")) {
-      const std::string name = entry.path().filename().string();
-      if (name.starts_with(prefix)) names.push_back(name);
-    }
-    std::sort(names.begin(), names.end());
-    return names;
-  }
-  std::string Digest(const std::string& name) const { return ContentDigest(place / name); }
-
-  Scenario place;
-};
-
-TEST_F(TrainTest, WhatWasNotMeasuredIsNotReported) {
-  Options options = Sets({"train.steps=2", "train.held_out_draws=0"});
-  options.json = true;
-  const RunResult sparse = Sparse("s.h5", options);
-  ASSERT_EQ(sparse.code, 0) << sparse.err;
-  options.sets.insert(options.sets.end(), {"frames=4", "height=32", "width=32"});
-  const RunResult dense = testing::RunTool(Verbs(), "pretrain",
-                                           {{"init", {place / "dense.h5"}},
-                                            {"data", {place / "clips.h5"}},
-                                            {"output", {place / "d.h5"}}},
-                                           options);
-  ASSERT_EQ(dense.code, 0) << dense.err;
-  for (const char* key : {"density", "before", "after", "paired_gain"}) {
-    EXPECT_TRUE(nlohmann::json::parse(sparse.out).at(key).is_null()) << key;
-  }
-  EXPECT_TRUE(nlohmann::json::parse(dense.out).at("held_out_loss").is_null()) << dense.out;
-  const auto density_of = [&](const char* name) {
-    return TensorReader(place / name).FloatAttribute("/training", "density");
-  };
-  EXPECT_EQ(density_of("s.h5"), std::nullopt);
-  EXPECT_EQ(TensorReader(place / "d.h5").FloatListAttribute("/training", "held-out-loss"),
-            std::nullopt);
-
-  options = Sets({"train.steps=2", "train.held_out_draws=0"});
-  options.force = true;
-  EXPECT_NE(Sparse("s.h5", options).out.find("nothing held out was measured"), std::string::npos);
-  ASSERT_EQ(Sparse("m.h5", Sets({"train.steps=2"})).code, 0);
-  EXPECT_NE(density_of("m.h5"), std::nullopt);
-}
 
 // --- shards
 
@@ -235,6 +148,7 @@ TEST_F(TrainTest, ACacheOfAnotherRecipeIsRefused) {
   refused(Sets({"train.flips=false"}), "made for 'flips: true', this run wants 'flips: false'");
   refused(Sets({"train.time.shift=2"}), "made for 'time: ");
   refused(Sets({"train.compute=f32"}), "made for 'compute: bf16'");
+  refused(Sets({"train.micro_batch=2"}), "made for 'micro_batch: 1'");
   refused(Sets({"loss=diffusion"}), "--cache-teacher: of no use with --loss diffusion");
   std::ofstream(place / "file") << "no folder";
   const RunResult run = Sparse("other.h5", Sets(), "file");

@@ -170,6 +170,20 @@ TEST_F(FlowTrainerTest, SixStepsAreThreeAndThreeMore) {
   EXPECT_EQ(one.Finish()->loss, second.Finish()->loss);
 }
 
+TEST_F(FlowTrainerTest, LeavesTheMovingAverageIfThereIsOneElseTheMasters) {
+  for (const double decay : {0.0, 0.9}) {
+    VideoDit model = Model(DType::kF32);
+    FlowTrainingConfig config = TinyTraining();
+    config.optimizer.ema_decay = decay;
+    FlowTrainer trainer(model, config, 5);
+    for (uint64_t step = 0; step < 3; ++step) trainer.Step({Batch(2, 10 + step)});
+    const std::vector<NamedArray> masters = model.parameters().Export();
+    const std::vector<NamedArray> left = trainer.UseTrained();
+    EXPECT_EQ(SameBits(left, masters), decay == 0);
+    EXPECT_TRUE(SameBits(model.parameters().Export(), left));
+  }
+}
+
 TEST_F(FlowTrainerTest, DistillationOfADenseTeacherStartsAtZeroForADenseStudent) {
   VideoDit teacher = Model(DType::kF32), student = Model(DType::kF32);
   Stir(teacher, 2);

@@ -137,6 +137,23 @@ TEST(Runs, KeepSquaresWhoseRatioOfSumsIsTheError) {
   EXPECT_FALSE(RelativeErrorOf(runs, runs.columns[0], 1)) << "nothing to relate to";
 }
 
+TEST(Runs, ALossOfZerosAndOnesHasAnExactInterval) {
+  Runs runs = MadeRuns();
+  for (size_t i = 0; i < 3; ++i) runs.columns[0].losses["failure"][i] = 1;
+  EXPECT_TRUE(IsBinary(runs, "failure"));
+  const Estimate some = MeanLoss(runs, runs.columns[0], "failure", 0.9);
+  EXPECT_DOUBLE_EQ(some.value, 3.0 / 40);
+  EXPECT_EQ(some.interval.low, ClopperPearson(40, 3, 0.9).low);
+  EXPECT_EQ(some.interval.high, ClopperPearson(40, 3, 0.9).high);
+  // None of 40 failed: Student's interval would be a point.
+  EXPECT_GT(MeanLoss(runs, runs.columns[1], "failure").interval.high, 0.05);
+  // One value between the two in any column, and the loss is not of that kind.
+  runs.columns[1].losses["failure"][7] = 0.5;
+  EXPECT_FALSE(IsBinary(runs, "failure"));
+  EXPECT_EQ(MeanLoss(runs, runs.columns[0], "failure").interval.high,
+            LossInterval(runs.columns[0].losses["failure"]).high);
+}
+
 TEST(Runs, SurviveTheFileAndSplitEvenly) {
   const Runs runs = MadeRuns();
   const Runs again = ReadRuns(TensorReader(WrittenRuns(runs)));

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "lib/base/error.h"
+#include "lib/base/version.h"
 #include "lib/ledger/log.h"
 #include "lib/ledger/verify.h"
 #include "tests/generate/generate_testing.h"
@@ -146,6 +147,29 @@ TEST_F(RunTest, StopsAfterACheckpointAndGoesOn) {
   EXPECT_EQ(done.code, 0) << done.err;
   EXPECT_EQ(Sum(), 4950);
   EXPECT_FALSE(std::filesystem::exists(checkpoint_));
+}
+
+TEST_F(RunTest, GoesOnWithTheBuildThatWroteTheCheckpointAlone) {
+  EXPECT_EQ(Run({"to=100", "stop_at=40"}).code, 75);
+  FileHeader header = TensorReader(checkpoint_).header();
+  EXPECT_EQ(header.producer, Producer());
+  header.producer = "suffice 0.0.1";
+  TensorWriter writer(checkpoint_, header, {.force = true});
+  writer.Attribute("/state", "command", std::string("counter count"));
+  for (const char* number : {"at", "sum"}) writer.Attribute("/state", number, int64_t{0});
+  writer.Commit();
+  Options resume;
+  resume.resume = true;
+  const testing::RunResult run = Run({"to=100", "stop_at=40"}, resume);
+  EXPECT_EQ(run.code, 2);
+  EXPECT_NE(run.err.find("its producer is suffice 0.0.1, this run's " + Producer() +
+                         "; go on with the former, or start over with --force"),
+            std::string::npos)
+      << run.err;
+  EXPECT_TRUE(std::filesystem::exists(checkpoint_));
+  Options force;
+  force.force = true;
+  EXPECT_EQ(Run({"to=100"}, force).code, 0);
 }
 
 TEST_F(RunTest, RefusesAPlanBeyondBudgetOrDeadline) {

@@ -84,6 +84,14 @@ TEST(Intervals, StudentAndPaired) {
   EXPECT_NEAR(Quantile({0, 10}, 0.25), 2.5, 1e-12);
 }
 
+TEST(RelativeError, IsARatioOfSumsOrNothing) {
+  const double difference[] = {1, 2}, reference[] = {4, 8}, zero[] = {0, 0};
+  const auto e = RelativeError(difference, reference, 1);
+  ASSERT_TRUE(e);
+  EXPECT_EQ(ToText(*e), "0.25000 [0.25000, 0.25000]");
+  EXPECT_FALSE(RelativeError(difference, zero, 1));
+}
+
 TEST(RatioInterval, CoversAndIsReproducible) {
   std::vector<double> a, b;
   for (uint64_t i = 0; i < 200; ++i) {

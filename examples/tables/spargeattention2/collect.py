@@ -73,7 +73,11 @@ def calibration(what, rule, target_path, path):
     high = min((p for p, d in points if d >= target), default=points[-1][0])
     if what == "p":
         found = at([(d, p) for p, d in points], target)
-        return f"{low if found is None else found:.6f}"
+        if found is None:
+            densities = [d for _, d in points]
+            sys.exit(f"collect.py: {path}: rule {rule} keeps {min(densities):.6f} to "
+                     f"{max(densities):.6f}, top-k {target:.6f}: no p between two rows has that")
+        return f"{found:.6f}"
     if high <= low:
         low, high = 0.9 * low, min(1.0, 1.1 * low)
     return ",".join(f"{low + (high - low) * i / 8:.6f}" for i in range(9))
