@@ -103,19 +103,19 @@ __device__ inline void StoreStaged(const char* staged, int first_row, const Tile
   int lane = LaneId();
   asm volatile("" : "+r"(lane));  // as in Store
   const int rows = min(kStagedRows, to.rows - first_row);
-  float* const out = to.first() + first_row * to.out.row;
+  float* const out = to.first + first_row * to.stride;
   if (to.together == 4 && to.columns == kKeysOfTile) {
     const int column = lane % 16 * 4;
 #pragma unroll 4
     for (int row = lane / 16; row < rows; row += 2) {
-      *reinterpret_cast<float4*>(out + row * to.out.row + column) =
+      *reinterpret_cast<float4*>(out + row * to.stride + column) =
           *reinterpret_cast<const float4*>(staged + StagedAt(row, column));
     }
   } else {
 #pragma unroll 2
     for (int row = 0; row < rows; ++row) {
       for (int column = lane; column < to.columns; column += 32) {
-        out[row * to.out.row + column] =
+        out[row * to.stride + column] =
             *reinterpret_cast<const float*>(staged + StagedAt(row, column));
       }
     }
@@ -253,7 +253,7 @@ struct HeldForm : WgmmaForm<kDim, kGroups, kPlaces, kBatch, Order::kStaged> {
 template <int kDim>
 void LaunchSized(const ScoreArgs& a, int first, int end, int multiprocessors, cudaStream_t stream) {
   using Large = HeldForm<kDim, 2, 2, 4>;
-  using Small = InPlaceForm<kDim, 1, 3, 16>;
+  using Small = InPlaceForm<kDim, 1, 3, 8>;
   static_assert(Large::kRows == kLargeScoreRows && Small::kRows == kSmallScoreRows);
   if (a.tile_rows == Large::kRows) {
     LaunchForm<Large>(a, first, end, multiprocessors, stream);

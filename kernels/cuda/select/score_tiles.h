@@ -69,11 +69,11 @@ struct InPlace {
 // Where a tile's scores go, from row `row` and column `column` of a head on: `rows` x `columns` of
 // it exist. `together`: so many at a time are aligned, where they begin at a multiple of it.
 struct TileOut {
-  const HeadRows& out;
+  float* first;
+  int64_t stride;
   int together;
   int b, h, row, rows;
   int column, columns;
-  __device__ float* first() const { return out.At(b, h, row) + column; }
 };
 
 // Writes neighbouring scores of which `left` exist.
@@ -103,13 +103,12 @@ __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float 
   int lane = LaneId();
   asm volatile("" : "+r"(lane));  // places made anew at every tile leave registers to the keys
   const int first_row = Form::Row(warp) + lane / 4;
-  float* const first = to.first();
 #pragma unroll
   for (int m = 0; m < Form::kEightRows; ++m) {
     const int row = first_row + 8 * m;
     if (row >= to.rows) continue;
     const float factor = q_unscale[row] * scale;
-    float* const out = first + row * to.out.row;
+    float* const out = to.first + row * to.stride;
 #pragma unroll
     for (int r = 0; r < Form::kRuns; ++r) {
       const int column = Form::Column(warp) + Form::RunAt(lane % 4, r);
@@ -129,7 +128,6 @@ __device__ void StoreTile(const float* q_unscale, const float* k_unscale, float 
 __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale,
                                   const RowSource& q, const RowSource& k, float scale,
                                   const TileOut& to) {
-  float* const first = to.first();
   for (int n = static_cast<int>(threadIdx.x); n < to.rows * to.columns;
        n += static_cast<int>(blockDim.x)) {
     const int row = n / to.columns, column = n - row * to.columns;
@@ -139,7 +137,7 @@ __device__ inline void StorePlain(const float* q_unscale, const float* k_unscale
     double sum = 0.0;
 #pragma unroll 1
     for (int d = 0; d < q.dim; ++d) sum += double{q_row[d]} * double{k_row[d]};
-    first[row * to.out.row + column] = static_cast<float>(double{scale} * sum);
+    to.first[row * to.stride + column] = static_cast<float>(double{scale} * sum);
   }
 }
 
@@ -187,9 +185,7 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     const int columns = min(g.AllowedBlocks(first_row + rows - 1), key_end * Form::kColumns);
     int column = key_begin * Form::kColumns;
     if (column >= columns) continue;
-    const auto q_rows = [&] {
-      return RowSource{a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
-    };
+    const RowSource q_rows = {a.q.At(b, h, first_row), a.q.row, a.dim, aligned.wide_q};
     const RowSource k_rows = {a.k.At(b, h / a.group, 0), a.k.row, a.dim, aligned.wide_k};
 
     auto next = Form::NextKeys(shared, warp);
@@ -198,7 +194,7 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
 #pragma unroll 1
     for (int n = 0; n < kRowsQ; n += Form::kBatch) {
       RowsInFlight<Form::kDim, Form::kBatch> batch;
-      batch.Load(q_rows(), warp * kRowsQ + n, rows);
+      batch.Load(q_rows, warp * kRowsQ + n, rows);
       q_leaves_out = batch.Split(q, warp * kRowsQ + n) || q_leaves_out;
     }
     const auto held = Form::Hold(q, warp);
@@ -212,7 +208,9 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
       typename Form::Sums sums;
       Form::Multiply(held, k, warp, sums);
       const int there = min(Form::kColumns, columns - column);
-      const TileOut out = {a.out, aligned.together, b, h, first_row, rows, column, there};
+      float* const first = a.out.At(b, h, first_row) + column;
+      const TileOut out = {first,     a.out.row, aligned.together, b,    h,
+                           first_row, rows,      column,           there};
       if constexpr (Form::kHolds) {
         Form::Store(shared, q.unscale, k.unscale, a.scale, warp, out, plain, sink, sums);
       } else {
@@ -222,7 +220,7 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
         __syncthreads();  // these scores replace some that other warps have stored
         RowSource these = k_rows;
         these.first += column * these.stride;
-        StorePlain(q.unscale, k.unscale, q_rows(), these, a.scale, out);
+        StorePlain(q.unscale, k.unscale, q_rows, these, a.scale, out);
       }
       __syncthreads();  // these keys have been read
     }

@@ -15,6 +15,7 @@ namespace suffice::cuda {
 namespace {
 
 constexpr int kRowWarps = 4;    // of a CTA whose warps have a row each
+constexpr int kRowCtas = 6;     // of those on a multiprocessor: 80 registers a thread
 constexpr int kWideItems = 32;  // of a row that four warps share
 constexpr int kLongWarps = 8;   // of a row that is not held
 
@@ -62,7 +63,8 @@ __device__ void Fill(const RowArgs& a, float* scores, int allowed, int thread, i
 
 // kItems = 0: a LongRow.
 template <int kItems, int kWarps, bool kWeighs>
-__global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps))
+__global__ void __launch_bounds__(32 * (kWarps == 1 ? kRowWarps : kWarps),
+                                  kWarps == 1 ? kRowCtas : 1)
     SelectRows(const __grid_constant__ RowArgs a) {
   constexpr int kGroups = kWarps == 1 ? kRowWarps : 1;
   __shared__ RowMemory<kWarps> memories[kGroups];
