@@ -123,8 +123,11 @@ PYTHON
   fixture samples-none none.h5
   fails 3 "none.h5: /video: no videos" generate compare none.h5 --reference none.h5 -o x.json
 
-  fails 2 "clips.h5: source 'left': in another dataset too" \
+  fails 2 "data clips.h5: is given twice" \
     distill classify -c classifier.yaml --data clips.h5 --data clips.h5 -o x.h5
+  generate import left right --clip-frames 2 --width 16 --height 16 -o more.h5 -q >/dev/null
+  fails 2 "more.h5: source 'left': in another dataset too" \
+    distill classify -c classifier.yaml --data clips.h5 --data more.h5 -o x.h5
   fails 2 "clips.h5: source 'left': frames of 16x16, the model wants 32x16" \
     distill classify -c classifier.yaml --set width=32 --data clips.h5 -o x.h5
   fails 2 "height: 16 is not whole patches of 3" \
