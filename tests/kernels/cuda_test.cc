@@ -25,6 +25,17 @@ class Cuda : public ::testing::TestWithParam<const char*> {
       GTEST_SKIP() << error.what();
     }
   }
+  void ExpectTheReferencesResults(const AttentionProblem& problem) {
+    Context reference({.backend = "ref"});
+    const AttentionResult expected = RunAttention(reference, problem, true);
+    const AttentionResult found = RunAttention(*context_, problem, true);
+    const double floor = GradientFloor(problem);
+    EXPECT_LE(RelativeL2(found.o, expected.o), 4e-3);
+    EXPECT_LE(RelativeL2(found.lse, expected.lse), 2e-6);
+    EXPECT_LE(RelativeL2(found.dq, expected.dq, floor), 8e-3);
+    EXPECT_LE(RelativeL2(found.dk, expected.dk, floor), 8e-3);
+    EXPECT_LE(RelativeL2(found.dv, expected.dv), 8e-3);
+  }
   std::unique_ptr<Context> context_;
 };
 
@@ -40,25 +51,16 @@ constexpr AttentionCase kSinkCase = {.name = "sinks",
                                      .lists = CaseLists::kSinks};
 
 TEST_P(Cuda, RowsAndColumnsThatKeepEverythingAgreeWithTheReference) {
-  Context reference({.backend = "ref"});
   for (const BlockSize block : {BlockSize{128, 64}, BlockSize{64, 64}, BlockSize{128, 128}}) {
     AttentionCase c = kSinkCase;
     c.block = block;
     const AttentionProblem problem = MakeProblem(c, DType::kBF16);
-    const AttentionResult expected = RunAttention(reference, problem, true);
-    const AttentionResult found = RunAttention(*context_, problem, true);
-    const double floor = GradientFloor(problem);
-    EXPECT_LE(RelativeL2(found.o, expected.o), 4e-3);
-    EXPECT_LE(RelativeL2(found.lse, expected.lse), 2e-6);
-    EXPECT_LE(RelativeL2(found.dq, expected.dq, floor), 8e-3);
-    EXPECT_LE(RelativeL2(found.dk, expected.dk, floor), 8e-3);
-    EXPECT_LE(RelativeL2(found.dv, expected.dv), 8e-3);
+    ExpectTheReferencesResults(problem);
   }
 }
 
 // The y and z axes of a grid end at 65,535.
 TEST_P(Cuda, MoreSequencesThanAGridIsHigh) {
-  Context reference({.backend = "ref"});
   const AttentionCase c = {.name = "sequences",
                            .batch = 4100,
                            .heads = 16,
@@ -69,14 +71,7 @@ TEST_P(Cuda, MoreSequencesThanAGridIsHigh) {
                            .block = {128, 64},
                            .lists = CaseLists::kAll};
   const AttentionProblem problem = MakeProblem(c, DType::kBF16);
-  const AttentionResult expected = RunAttention(reference, problem, true);
-  const AttentionResult found = RunAttention(*context_, problem, true);
-  const double floor = GradientFloor(problem);
-  EXPECT_LE(RelativeL2(found.o, expected.o), 4e-3);
-  EXPECT_LE(RelativeL2(found.lse, expected.lse), 2e-6);
-  EXPECT_LE(RelativeL2(found.dq, expected.dq, floor), 8e-3);
-  EXPECT_LE(RelativeL2(found.dk, expected.dk, floor), 8e-3);
-  EXPECT_LE(RelativeL2(found.dv, expected.dv), 8e-3);
+  ExpectTheReferencesResults(problem);
 }
 
 // One attention with everything before it on the device: pooled, selected, attended, and the

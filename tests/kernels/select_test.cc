@@ -16,6 +16,7 @@ namespace {
 
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInf = std::numeric_limits<float>::infinity();
+
 // The transpose of the row lists of `rows` x `columns` blocks a head, the slow way.
 void ExpectTransposed(const Selection& s, int64_t heads, int64_t rows, int64_t columns) {
   std::vector<int64_t> ptr = {0};
