@@ -27,17 +27,13 @@ __device__ inline void LetNextKernelStart() {
 #endif
 }
 
-// `follows`: the last thing in the stream is a kernel, launched by the same operation.
+// Behind anything but a kernel this is a launch like any other.
 template <class... Parameters, class... Arguments>
-void LaunchNext(const char* what, bool follows, void (*kernel)(Parameters...), dim3 grid,
-                int threads, size_t shared_bytes, cudaStream_t stream,
-                const Arguments&... arguments) {
-  if (follows) {
-    // Code for older GPUs, which a newer one may have translated, does not wait.
-    cudaFuncAttributes code;
-    Check(cudaFuncGetAttributes(&code, kernel), what);
-    follows = code.ptxVersion >= 90;
-  }
+void LaunchNext(const char* what, void (*kernel)(Parameters...), dim3 grid, int threads,
+                size_t shared_bytes, cudaStream_t stream, const Arguments&... arguments) {
+  // Code for older GPUs, which a newer one may have translated, does not wait.
+  cudaFuncAttributes code;
+  Check(cudaFuncGetAttributes(&code, kernel), what);
   cudaLaunchAttribute early = {};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
@@ -47,7 +43,7 @@ void LaunchNext(const char* what, bool follows, void (*kernel)(Parameters...), d
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
   config.attrs = &early;
-  config.numAttrs = follows ? 1 : 0;
+  config.numAttrs = code.ptxVersion >= 90 ? 1 : 0;
   Check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 

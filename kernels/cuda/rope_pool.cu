@@ -10,7 +10,7 @@
 // plain form takes everything: a warp a head, one pair of features a lane at a time.
 #include <algorithm>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/rope_pool.h"
 #include "kernels/cuda/round.h"
 #include "kernels/cuda/vector16.h"
@@ -114,6 +114,7 @@ __global__ void __launch_bounds__(32 * kMostWarps, 3)
   constexpr int kValues = static_cast<int>(16 / sizeof(T));
   constexpr int kDim = kLanes * kValues;
   constexpr int kHeads = 32 / kLanes;
+  LetNextKernelStart();
   const Task task(a);
   const Side& s = task.side;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
@@ -203,6 +204,7 @@ __device__ inline void StoreOne(BFloat16* to, float& y) {
 template <class T>
 __global__ void __launch_bounds__(32 * kMostWarps)
     PlainNormRopePool(const __grid_constant__ RopeArgs a) {
+  LetNextKernelStart();
   const Task task(a);
   const Side& s = task.side;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;

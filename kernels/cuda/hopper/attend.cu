@@ -450,8 +450,8 @@ void Launch(const AttendArgs& args, int workers, cudaStream_t stream) {
   const auto kernel = &AttendKernel<kDim, kGroups, kStages>;
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend");
-  LaunchNext("attend", true, kernel, static_cast<unsigned>(workers), kWarpgroup * (kGroups + 1),
-             kBytes, stream, args);
+  LaunchNext("attend", kernel, static_cast<unsigned>(workers), kWarpgroup * (kGroups + 1), kBytes,
+             stream, args);
 }
 
 }  // namespace

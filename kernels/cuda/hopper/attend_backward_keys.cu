@@ -286,8 +286,8 @@ void Launch(const GradientArgs& args, int workers, cudaStream_t stream) {
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend_backward: dk, dv");
   const auto grid = static_cast<unsigned>(workers / kWorkers);
-  LaunchNext("attend_backward: dk, dv", true, kernel, grid, kWarpgroup * (kWorkers + 1), kBytes,
-             stream, args);
+  LaunchNext("attend_backward: dk, dv", kernel, grid, kWarpgroup * (kWorkers + 1), kBytes, stream,
+             args);
 }
 
 }  // namespace

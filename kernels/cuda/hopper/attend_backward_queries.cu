@@ -301,7 +301,7 @@ void Launch(const GradientArgs& args, int workers, cudaStream_t stream) {
   const auto kernel = &QueryGradientKernel<kDim, kGroups>;
   Check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes),
         "attend_backward: dq");
-  LaunchNext("attend_backward: dq", true, kernel, static_cast<unsigned>(workers),
+  LaunchNext("attend_backward: dq", kernel, static_cast<unsigned>(workers),
              kWarpgroup * (kGroups + 1), kBytes, stream, args);
 }
 

@@ -124,8 +124,7 @@ void MakeSchedule(const ListSet& lists, const Schedule& schedule, int workers,
   ClearKernel<<<1, 1, 0, stream>>>(schedule.counters);
   CheckLaunch("schedule");
   const auto sequences = static_cast<unsigned>(lists.rows / lists.blocks);
-  LaunchNext("schedule", true, &ScheduleKernel, sequences, kThreads, 0, stream, lists, schedule,
-             workers);
+  LaunchNext("schedule", &ScheduleKernel, sequences, kThreads, 0, stream, lists, schedule, workers);
 }
 
 }  // namespace suffice::cuda::hopper

@@ -241,14 +241,14 @@ void LaunchLists(const ListJob& rows, const ListJob& columns, uint64_t* states, 
   a.states = states;
   a.nan_flag = nan_flag;
   const auto grid = static_cast<unsigned>(a.row_tiles + a.column_tiles);
-  LaunchNext("select: lists", true, &Lists, grid, 32 * kWarps, 0, stream, a);
+  LaunchNext("select: lists", &Lists, grid, 32 * kWarps, 0, stream, a);
 }
 
 void LaunchTranspose(const TransposeArgs& args, cudaStream_t stream) {
   const int words_k = (args.t_k + 31) / 32;
   const int64_t grid = int64_t{args.heads} * ((words_k + kWordColumns - 1) / kWordColumns);
   if (grid == 0) return;
-  LaunchNext("select: transpose", true, &Transpose, static_cast<unsigned>(grid),
+  LaunchNext("select: transpose", &Transpose, static_cast<unsigned>(grid),
              32 * kWordColumns * kWordRows, 0, stream, args);
 }
 

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/launch_next.h"
 #include "kernels/cuda/select/pool.h"
 #include "kernels/cuda/vector16.h"
 
@@ -27,6 +27,7 @@ struct PoolArgs {
 // A thread's piece of a row is kWidth values. Grid: x over blocks and pieces, y over heads.
 template <class T, int kWidth>
 __global__ void __launch_bounds__(kThreads) PoolBlocks(PoolArgs a) {
+  LetNextKernelStart();
   const int pieces = a.dim / kWidth;
   const int index = static_cast<int>(blockIdx.x * kThreads + threadIdx.x);
   const int block = index / pieces;

@@ -27,7 +27,6 @@ struct RowArgs {
   uint32_t* counts = nullptr;         // (rows), out: blocks kept, and kNanBit
   uint64_t* clear = nullptr;          // set to 0, for the kernel that comes next
   int64_t clear_count = 0;
-  bool follows = false;  // a kernel of the same operation
 };
 
 // Chooses the blocks of each row.

@@ -34,7 +34,6 @@ struct ScoreArgs {
   int dim = 0;
   int tile_rows = 0;  // ScoreTileRows
   float scale = 1.0f;
-  bool follows = false;  // a kernel of the same operation
 };
 
 // out = scale q k^T of the query tiles [first, end), counted over all heads, for the key blocks

@@ -114,12 +114,10 @@ void RunSelect(Context& context, const SelectParams& p, void* workspace) {
     }
     if (plan.makes_scores && end > first) {
       score_args.out = scores;
-      score_args.follows = first > 0;
       launch_scores(score_args, static_cast<int>(first), static_cast<int>(end),
                     StateOf(context).multiprocessors, stream);
     }
     row_args.scores = scores;
-    row_args.follows = plan.makes_scores && end > first;
     row_args.first_row = static_cast<int>(plan.RowOf(first));
     row_args.end_row = static_cast<int>(plan.RowOf(end));
     LaunchSelectRows(row_args, stream);

@@ -183,8 +183,8 @@ void Launch(const RowArgs& a, unsigned rows, cudaStream_t stream) {
   constexpr unsigned kGroups = kWarps == 1 ? kRowWarps : 1;
   const auto kernel = a.rule == SelectRule::kTopK ? &SelectRows<kItems, kWarps, false>
                                                   : &SelectRows<kItems, kWarps, true>;
-  LaunchNext("select: rows", a.follows, kernel, (rows + kGroups - 1) / kGroups,
-             32 * kWarps * kGroups, 0, stream, a);
+  LaunchNext("select: rows", kernel, (rows + kGroups - 1) / kGroups, 32 * kWarps * kGroups, 0,
+             stream, a);
 }
 
 }  // namespace
@@ -195,8 +195,8 @@ void LaunchSelectRows(const RowArgs& a, cudaStream_t stream) {
       a.end_row > a.first_row ? static_cast<unsigned>(a.end_row - a.first_row) : 1;
   const int t_k = a.geometry.t_k;
   if (a.rule == SelectRule::kMask || a.rule == SelectRule::kAll) {
-    LaunchNext("select: rows", a.follows, &MarkRows, (rows + kRowWarps - 1) / kRowWarps,
-               32 * kRowWarps, 0, stream, a);
+    LaunchNext("select: rows", &MarkRows, (rows + kRowWarps - 1) / kRowWarps, 32 * kRowWarps, 0,
+               stream, a);
   } else if (t_k <= 32 * 8) {
     Launch<8, 1>(a, rows, stream);
   } else if (t_k <= 32 * 16) {
