@@ -148,8 +148,9 @@ struct Alignment {
   int together;  // scores
 };
 
-// CTA c has `each` tiles, one more if c < `more`, of all, which are numbered (query tile, key
-// tile). Those behind what a query tile may look at are skipped.
+// CTA c of C has the tiles from c all / C on of all, which are numbered (query tile, key tile):
+// `each` of them, and `more` of the CTAs, evenly among the others, one more. Those behind what a
+// query tile may look at are skipped.
 template <class Form>
 __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
     Scores(const __grid_constant__ ScoreArgs a, int first_tile, int key_tiles, int each, int more,
@@ -170,8 +171,10 @@ __global__ void __launch_bounds__(Form::kThreads, Form::kPlaces)
   const int warp = Common(WarpId());
   const int tiles = (g.t_q + Form::kRows - 1) / Form::kRows;  // of one head
   const auto cta = static_cast<int>(blockIdx.x);
-  const int begin = cta * each + min(cta, more);
-  int left = each + (cta < more ? 1 : 0);
+  const int ctas = static_cast<int>(gridDim.x);
+  const int longer = cta * more / ctas;  // of those before
+  const int begin = cta * each + longer;
+  int left = each + (cta + 1) * more / ctas - longer;
   int query_tile = begin / key_tiles;
   int key_begin = begin - query_tile * key_tiles;
   for (; left > 0; ++query_tile, key_begin = 0) {
