@@ -39,3 +39,12 @@ losing_the_gpu() { SUFFICE_FAULT_AFTER=$1 LD_PRELOAD=$SUFFICE_GPU_FAULT "${@:2}"
   [[ $stderr == *"going on after"* ]]
   [ "$(digest part.h5)" = "$(digest whole.h5)" ]
 }
+
+@test "a step that the GPU has no room for: status 4, with what it wants and what would need less" {
+  needs_a_gpu
+  make_clips
+  fails 4 "device memory: [0-9]+ bytes wanted beside [0-9]+ in use.*a smaller train.micro_batch" \
+    distill pretrain -c model.yaml --data clips.h5 --seed 3 --backend cuda -o x.h5 \
+    --set model.width=1024 --set model.heads=8 --set train.batch=20000 --set train.micro_batch=20000
+  [ ! -e x.h5 ]
+}
