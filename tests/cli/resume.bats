@@ -5,7 +5,7 @@ load helper
 
 # Long enough to be stopped on the way.
 steps=${SUFFICE_SANITIZE:+300}
-steps=${steps:-1500}
+steps=${steps:-600}
 
 train() { distill pretrain -c model.yaml --data clips.h5 -o "$1" --seed 3 "${@:2}"; }
 
@@ -187,11 +187,11 @@ goes_on() {
   make_clips
   make_dense
   make_sparse
-  goes_on sample.h5 generate sample dense.h5 --count 60 --steps 60 --seed 5
-  goes_on runs.h5 generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --units 300
-  goes_on qkv.h5 generate capture dense.h5 --data clips.h5 --draws 200
+  goes_on sample.h5 generate sample dense.h5 --count 40 --steps 40 --seed 5
+  goes_on runs.h5 generate evaluate sparse.h5 --reference dense.h5 --data clips.h5 --units 150
+  goes_on qkv.h5 generate capture dense.h5 --data clips.h5 --draws 100
   make_classifier_config
-  goes_on classifier.h5 distill classify -c classifier.yaml --data clips.h5 --steps 1000
+  goes_on classifier.h5 distill classify -c classifier.yaml --data clips.h5 --steps 500
   fixture batches batches.h5
   goes_on o.h5 sparsify attend batches.h5 --rule topk --k 0.3 --exact --isa portable --threads 1
 }
