@@ -13,6 +13,16 @@ Error ErrnoError(const std::string& path, const char* what) {
   return RunError("{}: {}: {}", path, what, std::strerror(saved));
 }
 
+std::string Printable(std::string_view message) {
+  std::string text;
+  for (const char c : message) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool control = (byte < 0x20 && c != '\n') || byte == 0x7F;
+    text += control ? fmt::format("\\x{:02x}", byte) : std::string(1, c);
+  }
+  return text;
+}
+
 namespace internal {
 
 void CheckFailure(const char* condition, const char* file, int line) {
@@ -21,4 +31,5 @@ void CheckFailure(const char* condition, const char* file, int line) {
 }
 
 }  // namespace internal
+
 }  // namespace suffice

@@ -63,6 +63,10 @@ namespace internal {
 [[noreturn]] void CheckFailure(const char* condition, const char* file, int line);
 }  // namespace internal
 
+// A message as a terminal may have it: control characters of what it quotes as \xNN, but for ends
+// of lines.
+std::string Printable(std::string_view message);
+
 }  // namespace suffice
 
 // For our own bugs, never for what a user gave: aborts and names the place.

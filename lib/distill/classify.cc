@@ -91,9 +91,10 @@ std::string Population(RunScope& scope, const ClassifierInfo& info) {
 // Counts what is right over held-out draws; returns the share of their most frequent class, which
 // is what a constant answer would get.
 double MeasureAccuracy(RunScope& scope, VideoClassifier& classifier, const HeldOutUnits& units,
-                       int64_t draws, ClassifierInfo* info) {
+                       int64_t draws, const std::function<void()>& stop, ClassifierInfo* info) {
   std::vector<int64_t> of_class(info->classes.size());
   for (int64_t i = 0; i < draws; ++i) {
+    if (scope.StopRequested()) stop();
     const FlowUnit unit = units[static_cast<uint64_t>(i)];
     const int64_t found = classifier.Judge(unit.x0).front().Label();
     info->correct += found == unit.clip.label ? 1 : 0;
@@ -157,7 +158,9 @@ Report Classify(const ClassifyConfig& config, RunScope& scope) {
   const std::vector<LossPoint> curve =
       Train(scope, trainer, clips, training, loop, checkpoint ? &*checkpoint : nullptr);
   const std::vector<NamedArray> weights = trainer.UseTrained();
-  const double largest = MeasureAccuracy(scope, classifier, units, train.held_out_draws, &info);
+  const double largest = MeasureAccuracy(
+      scope, classifier, units, train.held_out_draws, [&] { SaveTraining(scope, trainer, curve); },
+      &info);
 
   TensorWriter writer = scope.NewFile(EncodingType::kClassifier);
   WriteClassifier(&writer, info, weights);

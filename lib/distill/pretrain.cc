@@ -92,7 +92,8 @@ Report Pretrain(const PretrainConfig& config, RunScope& scope) {
   const std::vector<NamedArray> weights = trainer.UseTrained();
   const HeldOutUnits units(context, data.first(), info, scope.seed());
   const int64_t draws = config.train.held_out_draws;
-  const Estimate loss = MeasureLoss(scope, *model, DenseSetting(), {}, units, draws, "evaluating");
+  const Estimate loss = MeasureLoss(scope, *model, DenseSetting(), {}, units, draws, "evaluating",
+                                    [&] { SaveTraining(scope, trainer, curve); });
 
   TensorWriter writer = scope.NewFile(EncodingType::kModel);
   WriteModel(&writer, info, weights, ParseDType(config.train.stored));

@@ -162,14 +162,16 @@ Report Sparse(const SparseConfig& config, RunScope& scope) {
 
   const int64_t draws = config.train.held_out_draws;
   const HeldOutError before =
-      MeasureError(scope, *student, setting, block, *teacher, units, draws, "before training");
+      MeasureError(scope, *student, setting, block, *teacher, units, draws, "before training",
+                   [&] { checkpoint ? scope.Stop() : SaveTraining(scope, trainer, {}); });
   const std::vector<LossPoint> curve =
       Train(scope, trainer, info, data, config.train, checkpoint ? &*checkpoint : nullptr,
             cache ? [&] { cache->Flush(); } : std::function<void()>());
   if (cache) cache->Flush();
   const std::vector<NamedArray> weights = trainer.UseTrained();
   const HeldOutError after =
-      MeasureError(scope, *student, setting, block, *teacher, units, draws, "after training");
+      MeasureError(scope, *student, setting, block, *teacher, units, draws, "after training",
+                   [&] { SaveTraining(scope, trainer, curve); });
   const Interval gain =
       draws > 0 ? PairedInterval(before.difference, after.difference) : Interval{};
   const double scale = draws > 0 ? Mean(before.reference) : 1;

@@ -58,11 +58,13 @@ DType ParseDType(const std::string& name) { return name == "bf16" ? DType::kBF16
 
 HeldOutError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
                           BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
-                          int64_t count, const std::string& what) {
+                          int64_t count, const std::string& what,
+                          const std::function<void()>& stop) {
   HeldOutError error;
   PairCount pairs;
   double difference = 0, reference = 0;
   for (int64_t i = 0; i < count; ++i) {
+    if (scope.StopRequested()) stop();
     const FlowUnit unit = units[static_cast<uint64_t>(i)];
     const Tensor dense = VelocityAt(teacher, unit, DenseSetting(), block);
     const SquareError squares =
@@ -90,9 +92,11 @@ HeldOutError MeasureError(RunScope& scope, VideoDit& student, const Setting& set
 }
 
 Estimate MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
-                     const HeldOutUnits& units, int64_t count, const std::string& what) {
+                     const HeldOutUnits& units, int64_t count, const std::string& what,
+                     const std::function<void()>& stop) {
   std::vector<double> losses;
   for (int64_t i = 0; i < count; ++i) {
+    if (scope.StopRequested()) stop();
     const FlowUnit unit = units[static_cast<uint64_t>(i)];
     const Tensor velocity = VelocityAt(model, unit, setting, block);
     const SquareError squares = CompareSquares(velocity, FlowVelocity(unit.x0, unit.eps));

@@ -43,6 +43,8 @@ std::vector<LossPoint> Train(RunScope& scope, FlowTrainer& trainer, const ModelI
                              const TrainingData& data, const TrainConfig& config,
                              const TensorReader* checkpoint,
                              const std::function<void()>& before_checkpoint = nullptr);
+// Writes the checkpoint of a training whose steps so far made `curve`.
+void SaveTraining(RunScope& scope, const FlowTrainer& trainer, const std::vector<LossPoint>& curve);
 // Writes what --curve asks for, if it is given: an output of the role curve.
 void WriteCurve(RunScope& scope, const std::vector<LossPoint>& curve);
 FlowTrainingConfig ToTrainerConfig(const TrainConfig& config);
@@ -53,14 +55,17 @@ struct HeldOutError {
   std::vector<double> difference, reference;  // unit by unit
   double density = 1;
 };
-// Throws kData, naming the argument teacher, if its velocity is zero at all of them.
+// Throws kData, naming the argument teacher, if its velocity is zero at all of them. This and what
+// follows call `stop` before a unit when the run is to stop: it writes a checkpoint and throws.
 HeldOutError MeasureError(RunScope& scope, VideoDit& student, const Setting& setting,
                           BlockSize block, VideoDit& teacher, const HeldOutUnits& units,
-                          int64_t count, const std::string& what);
+                          int64_t count, const std::string& what,
+                          const std::function<void()>& stop);
 
 // Mean squared flow-matching error over held-out units, with Student's interval.
 Estimate MeasureLoss(RunScope& scope, VideoDit& model, const Setting& setting, BlockSize block,
-                     const HeldOutUnits& units, int64_t count, const std::string& what);
+                     const HeldOutUnits& units, int64_t count, const std::string& what,
+                     const std::function<void()>& stop);
 
 DType ParseDType(const std::string& name);  // "bf16", "f32"
 

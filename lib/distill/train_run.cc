@@ -75,14 +75,8 @@ class TrainRun {
   void Save() {
     Log(trainer_.Finish());
     if (before_checkpoint_) before_checkpoint_();
-    const int64_t steps = trainer_.steps();
-    scope_.SaveCheckpoint(
-        [&](TensorWriter& writer) {
-          writer.Dataset("/state/curve", CurveTable(curve_));
-          writer.Attribute("/state", "steps-done", steps);
-        },
-        trainer_.Export());
-    saved_ = steps;
+    SaveTraining(scope_, trainer_, curve_);
+    saved_ = trainer_.steps();
   }
 
   void Log(const std::optional<StepReport>& report) {
@@ -119,6 +113,16 @@ class TrainRun {
 };
 
 }  // namespace
+
+void SaveTraining(RunScope& scope, const FlowTrainer& trainer,
+                  const std::vector<LossPoint>& curve) {
+  scope.SaveCheckpoint(
+      [&](TensorWriter& writer) {
+        writer.Dataset("/state/curve", CurveTable(curve));
+        writer.Attribute("/state", "steps-done", trainer.steps());
+      },
+      trainer.Export());
+}
 
 void WriteCurve(RunScope& scope, const std::vector<LossPoint>& curve) {
   if (!scope.Has("curve")) return;

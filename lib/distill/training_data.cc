@@ -32,6 +32,18 @@ std::vector<double> Shares(const std::vector<double>& weights, size_t datasets) 
   return ends;
 }
 
+// Footage that one dataset holds out must not be trained on in another.
+void RequireHeldOut(const ClipDataset& held, const std::string& held_path, const ClipDataset& other,
+                    const std::string& path) {
+  for (const ClipSource& a : held.sources()) {
+    for (const ClipSource& b : other.sources()) {
+      if (a.sha256.empty() || a.sha256 != b.sha256 || !a.held_out.Meets(b.train)) continue;
+      throw UsageError("{}: source '{}': would train on frames that {} holds out", path, b.name,
+                       held_path);
+    }
+  }
+}
+
 }  // namespace
 
 TrainingData TrainingData::Read(const std::vector<std::string>& paths, const MixConfig& mix) {
@@ -43,6 +55,7 @@ TrainingData TrainingData::Read(const std::vector<std::string>& paths, const Mix
     data.datasets_.push_back(ClipDataset::Read(path));
     if (data.datasets_.back().classes() != data.classes())
       throw UsageError("{}: its classes are not those of {}", path, paths.front());
+    RequireHeldOut(data.first(), paths.front(), data.datasets_.back(), path);
   }
   return data;
 }

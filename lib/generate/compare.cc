@@ -67,7 +67,10 @@ class Comparison {
     const TensorReader file(path);
     if (samples_.count() < 2)
       throw UsageError("{}: one video, at least two are wanted", samples_.path());
-    if (file.header().encoding_type == EncodingType::kDataset) {
+    const EncodingType type = file.header().encoding_type;
+    if (type != EncodingType::kDataset && type != EncodingType::kSamples)
+      throw DataError("{}: encoding-type {}, wanted samples or dataset", path, NameOf(type));
+    if (type == EncodingType::kDataset) {
       DrawFrom(path);
     } else {
       auto other = std::make_unique<SampledClips>(path);
@@ -129,7 +132,10 @@ class Comparison {
   }
 
   std::vector<Score> Scores() {
-    ScoreOptions options{config_.directions, config_.resamples, scope_.seed()};
+    const auto stop_if_asked = [this] {
+      if (ToFile() && scope_.StopRequested()) Save();
+    };
+    ScoreOptions options{config_.directions, config_.resamples, scope_.seed(), stop_if_asked};
     const bool drawn = reference_->count() != reference_count_;
     const ClipTable reference = drawn ? Half(of_reference_, false) : of_reference_;
     std::vector<Score> scores;

@@ -241,6 +241,10 @@ Report Evaluate(const EvaluateConfig& config, RunScope& scope) {
         fmt::format("unit {}/{}: '{}' density {:.4f}, mean error {:.5f}", next(), part.total,
                     first.setting.name, first.density, Mean(first.losses.at("error"))));
   }
+  if (std::none_of(runs.energy.begin(), runs.energy.end(), [](double x) { return x > 0; })) {
+    throw DataError("{}: its velocity is zero at every unit, and no error can be related to it",
+                    reference_path);
+  }
   TensorWriter writer = scope.NewFile(EncodingType::kRuns);
   WriteRuns(runs, &writer);
   writer.Attribute("/", "epsilon", config.epsilon);

@@ -32,6 +32,7 @@ void ForResamples(const ClipTable& clips, const ClipTable& reference, const Scor
   const Resampler a = ResamplerOf(clips, options.seed, 0),
                   b = ResamplerOf(reference, options.seed, 1);
   for (int64_t draw = 0; draw < options.resamples; ++draw) {
+    if (options.before_resample) options.before_resample();
     const auto index = static_cast<uint64_t>(draw);
     measure(a.Counts(index), b.Counts(index));
   }

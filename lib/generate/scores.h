@@ -3,6 +3,7 @@
 // interval over clips and says of how many it speaks.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -61,6 +62,7 @@ struct ScoreOptions {
   int64_t directions = 64;
   int64_t resamples = 1000;
   uint64_t seed = 0;
+  std::function<void()> before_resample;  // may throw to end them; may be empty
 };
 
 // Frechet distance in features, sliced Wasserstein distances in features and in patches. `prefix`

@@ -191,8 +191,8 @@ std::optional<StepReport> FlowTrainer::Finish() { return Read(); }
 
 std::vector<NamedArray> FlowTrainer::Export() const {
   std::vector<NamedArray> arrays;
-  for (NamedArray& named : model_->parameters().Export()) {
-    arrays.push_back({"master/" + named.name, std::move(named.array)});
+  for (const NamedArray& named : masters_.empty() ? model_->parameters().Export() : masters_) {
+    arrays.push_back({"master/" + named.name, named.array});
   }
   for (NamedArray& named : optimizer_.Export()) {
     arrays.push_back({"optimizer/" + named.name, std::move(named.array)});
@@ -203,8 +203,8 @@ std::vector<NamedArray> FlowTrainer::Export() const {
 }
 
 std::vector<NamedArray> FlowTrainer::UseTrained() {
-  std::vector<NamedArray> weights =
-      optimizer_.has_ema() ? optimizer_.ExportEma() : model_->parameters().Export();
+  masters_ = model_->parameters().Export();
+  std::vector<NamedArray> weights = optimizer_.has_ema() ? optimizer_.ExportEma() : masters_;
   model_->parameters().Import(weights, "weights");
   return weights;
 }

@@ -78,6 +78,7 @@ class FlowTrainer {
 
   // What training leaves, to be measured and written: the moving average of the masters if the
   // optimizer keeps one, else the masters. From here on the model has these weights.
+  // Export still gives the masters.
   std::vector<NamedArray> UseTrained();
 
   // All that a resumed run needs: "master/NAME", "optimizer/NAME", "samples" (1) i64. The same
@@ -134,6 +135,7 @@ class FlowTrainer {
   std::string Diagnose() const;
 
   VideoDit* model_;
+  std::vector<NamedArray> masters_;  // once the model has what training leaves
   Teacher* teacher_;
   FlowTrainingConfig config_;
   uint64_t seed_;

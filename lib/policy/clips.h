@@ -14,6 +14,7 @@
 // clip-frames frames lies within one range, so no frame of a held-out clip was ever trained on.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -25,6 +26,9 @@ namespace suffice {
 struct FrameRange {
   int64_t begin = 0, end = 0;
   int64_t size() const { return end - begin; }
+  bool Meets(const FrameRange& other) const {
+    return std::max(begin, other.begin) < std::min(end, other.end);
+  }
 };
 
 struct ClipSource {

@@ -47,8 +47,8 @@ std::optional<TensorReader> RunScope::OpenCheckpoint() {
   const VerbInfo& info = invocation_.verb->info;
   const std::string command = info.tool + " " + info.name;
   const auto refuse = [&](const char* what, const std::string& theirs, const std::string& ours) {
-    throw UsageError("{}: its {} is {}, this run's {}; --force starts over", path, what, theirs,
-                     ours);
+    throw UsageError("{}: its {} is {}, this run's {}; --force starts over{}", path, what, theirs,
+                     ours, options().force ? " without --resume" : "");
   };
   const std::string theirs = reader.StringAttribute(kStateGroup, "command").value_or("unknown");
   if (theirs != command) refuse("command", theirs, command);
@@ -110,7 +110,10 @@ void RunScope::SaveCheckpoint(const std::function<void(TensorWriter&)>& fill,
   writer.Commit();
   if (info.large_state) RemoveOtherShards(CheckpointPath());
   clock_->checkpoint = Clock::Steady::now();
-  if (!stopping) return;
+  if (stopping) Stop();
+}
+
+void RunScope::Stop() const {
   const char* why = StopSignalled() ? "on request"
                     : options().budget_seconds && clock_->Spent() >= *options().budget_seconds
                         ? "with the budget spent"

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <set>
 
 #include "lib/base/digest.h"
 #include "lib/base/error.h"
@@ -147,6 +148,7 @@ bool RunScope::Begin(const Plan& plan) {
     if (!context().passed_over().empty()) cost += fmt::format(" ({})", context().passed_over());
   }
   if (!cost.empty()) lines.push_back(cost);
+  std::set<std::string> claimed;
   for (const Argument& argument : info.arguments) {
     if (argument.kind != ArgumentKind::kOutput) continue;
     for (const std::string& path : Inputs(argument.role)) {
@@ -176,8 +178,11 @@ bool RunScope::Begin(const Plan& plan) {
   }
   for (const Argument& argument : info.arguments) {
     if (argument.kind != ArgumentKind::kOutput) continue;
-    for (const std::string& path : Inputs(argument.role))
-      if (path != "-") claims_.emplace_back(path);
+    for (const std::string& path : Inputs(argument.role)) {
+      if (path == "-") continue;
+      if (!claimed.insert(path).second) throw UsageError("{}: two outputs have this name", path);
+      claims_.emplace_back(path);
+    }
   }
   if (info.resumable && Has("output") && Output() != "-") {
     RemoveStaleTemporaries(CheckpointPath());

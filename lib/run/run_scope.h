@@ -91,7 +91,8 @@ class RunScope {
   // for (checkpoint_shards.h); then throws kStopped if a stop was requested.
   void SaveCheckpoint(const std::function<void(TensorWriter&)>& fill,
                       const std::vector<NamedArray>& arrays = {});
-  double SpentSeconds() const;  // compute time, this start and those it resumes
+  [[noreturn]] void Stop() const;  // throws kStopped, of a checkpoint that is there
+  double SpentSeconds() const;     // compute time, this start and those it resumes
 
   // --- act
   // The root attributes of a file of this run.

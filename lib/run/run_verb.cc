@@ -105,13 +105,13 @@ int RunVerb(const Invocation& invocation, std::FILE* out, std::FILE* err) {
     }
   } catch (const Error& e) {
     report.code = e.code();
-    failure = e.what();
+    failure = Printable(e.what());
   } catch (const std::bad_alloc&) {
     report.code = ExitCode::kDevice;
     failure = "out of memory";
   } catch (const std::exception& e) {
     report.code = ExitCode::kFailed;
-    failure = e.what();
+    failure = Printable(e.what());
   }
 
   if (failure.empty()) {

@@ -68,7 +68,12 @@ LoadedSelection::LoadedSelection(const SelectionConfig& config, RunScope& scope,
         theirs.size() == 2 ? fmt::format("{}x{}", theirs[0], theirs[1]) : "unknown size", block_.q,
         block_.k);
   }
-  mask.Require("/mask", DType::kU8, {shapes_.q[0], shapes_.q[1], t_q(), t_k()}, "the capture");
+  const Shape wanted = {shapes_.q[0], shapes_.q[1], t_q(), t_k()};
+  const DatasetInfo& found = mask.Require("/mask", DType::kU8, {-1, -1, -1, -1}, "a selection");
+  if (found.shape != wanted) {
+    throw UsageError("{}: /mask: shape {}, the capture wants {}", mask.path(),
+                     ToString(found.shape), ToString(wanted));
+  }
   given_ = Tensor::FromHost(scope.context(), mask.Read("/mask"));
 }
 

@@ -15,7 +15,14 @@
 namespace suffice::sparsify {
 namespace {
 
+template <class T>
+void RequireSome(const char* key, const std::vector<T>& values) {
+  if (values.empty()) throw UsageError("{}: none given", key);
+}
+
 std::vector<Setting> Settings(const SweepConfig& c) {
+  RequireSome("rules", c.rules);
+  RequireSome("orders", c.orders);
   std::vector<Setting> settings;
   const auto add = [&](const std::string& rule, Ppm k, Ppm p, const std::string& name) {
     Setting setting;
@@ -26,6 +33,9 @@ std::vector<Setting> Settings(const SweepConfig& c) {
     settings.push_back(std::move(setting));
   };
   for (const std::string& rule : c.rules) {
+    if (rule != "topp") RequireSome("k", c.k);
+    if (rule == "topp") RequireSome("p", c.p);
+    if (rule == "hybrid") RequireSome("hybrid_p", c.hybrid_p);
     if (rule == "topk") {
       for (const Ppm k : c.k) add(rule, k, {0}, "topk k=" + ToString(k));
     } else if (rule == "topp") {

@@ -246,3 +246,53 @@ until_done() {
   [ "$(cut -f 1-13 part.tsv)" = "$(cut -f 1-13 whole.tsv)" ] # without the seconds
   [ "$(wc -l <part.tsv)" -gt 10 ]
 }
+
+# stops_at LINE OUT COMMAND...: the command, stopped by SIGTERM once the line is there, ends with 75, and
+# with --resume makes OUT; whole.* is made without a stop.
+stops_at() {
+  local line=$1 made=$2 whole=whole.${2##*.} i job
+  shift 2
+  "$@" -o $whole -q >/dev/null
+  "$@" -o "$made" --progress lines >/dev/null 2>talk &
+  job=$!
+  for i in $(seq 2000); do
+    ! grep -Eq "$line" talk || break
+    sleep 0.005
+  done
+  kill -TERM $job
+  ends $job
+  [ "$status" -eq 75 ]
+  [ -e "$made.checkpoint" ]
+  [ ! -e "$made" ]
+  run -0 "$@" -o "$made" --resume
+}
+
+@test "what is measured after and before a training stops too" {
+  make_clips
+  make_dense
+  make_sparse
+  local ema="--set train.optimizer.ema_decay=0.9"
+  stops_at "evaluating: held-out" part.h5 distill pretrain -c model.yaml --data clips.h5 --seed 3 \
+    --steps 5 --set train.held_out_draws=600 $ema
+  [ "$(digest part.h5)" = "$(digest whole.h5)" ]
+  for when in before after; do
+    rm -f whole.h5 part.h5
+    stops_at "$when training: held-out" part.h5 distill sparse sparse.h5 --teacher dense.h5 \
+      --data clips.h5 --steps 5 --set train.held_out_draws=400 --set train.batch=2 $ema
+    [ "$(digest part.h5)" = "$(digest whole.h5)" ]
+  done
+  make_classifier_config
+  rm -f whole.h5 part.h5
+  stops_at "evaluating: held-out" part.h5 distill classify -c classifier.yaml --data clips.h5 \
+    --steps 5 --set train.held_out_draws=4000
+  [ "$(digest part.h5)" = "$(digest whole.h5)" ]
+}
+
+@test "a comparison stops between resamples" {
+  make_clips
+  make_dense
+  generate sample dense.h5 --count 8 --steps 2 -o samples.h5 -q >/dev/null
+  stops_at "clips.h5: clip 16/16" part.json generate compare samples.h5 --reference clips.h5 \
+    --set resamples=20000
+  cmp part.json whole.json
+}

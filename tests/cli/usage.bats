@@ -225,3 +225,41 @@ PYTHON
 @test "only bash is completed" {
   fails 2 "completion zsh: bash wanted" sparsify --completion zsh
 }
+
+@test "footage that one dataset holds out is not trained on in another" {
+  make_clips
+  printf 'held_out: 0\n' >all.yaml
+  generate import left right -c all.yaml --clip-frames 4 --width 16 --height 16 -o all.h5 -q >/dev/null
+  fails 2 "all.h5: source 'left': would train on frames that clips.h5 holds out" \
+    distill pretrain -c model.yaml --data clips.h5 --data all.h5 -o x.h5
+  [ ! -e x.h5 ]
+}
+
+@test "messages name what is wrong: weights, outputs, sweeps, masks, other kinds of files" {
+  make_clips
+  fails 2 "data clips.h5:-1: no file with a weight" \
+    distill pretrain -c model.yaml --data clips.h5:-1 --data all.h5:1 -o x.h5
+  fails 2 "x.h5: two outputs have this name" \
+    distill pretrain -c model.yaml --data clips.h5 -o x.h5 --curve x.h5
+  fixture capture q.h5
+  for key in rules orders k hybrid_p; do
+    fails 2 "$key: none given" sparsify sweep q.h5 -o x.tsv --set "$key=[]"
+  done
+  fixture batches b.h5
+  sparsify mask q.h5 --at /layers/0 -o mask.h5 -q >/dev/null
+  fails 2 "/mask: shape .*, the capture wants" sparsify attend b.h5 --mask mask.h5 -o x.h5
+  make_dense
+  generate sample dense.h5 --count 2 --steps 1 -o samples.h5 -q >/dev/null
+  fails 3 "encoding-type model, wanted samples or dataset" \
+    generate compare samples.h5 --reference dense.h5 -o x.json
+  distill pretrain -c model.yaml --data clips.h5 -o none.h5 --steps 0 -q >/dev/null
+  make_sparse
+  fails 3 "none.h5: its velocity is zero at every unit" \
+    generate evaluate sparse.h5 --reference none.h5 --data clips.h5 --units 4 -o x.h5
+}
+
+@test "control characters of what a message quotes do not reach the terminal" {
+  make_clips
+  make_dense
+  fails 2 'le\\x1b\[31mft' generate sample dense.h5 --class $'le\e[31mft' -o x.h5
+}

@@ -36,7 +36,7 @@ const Score& Named(const std::vector<Score>& scores, const std::string& name) {
   return scores.front();
 }
 
-constexpr ScoreOptions kOptions{.directions = 16, .resamples = 100, .seed = 5};
+const ScoreOptions kOptions{.directions = 16, .resamples = 100, .seed = 5};
 
 TEST(Scores, FlickerIsTheMeanStepBetweenFrames) {
   HostArray clip(DType::kF32, {3, 4, 10, 12});

@@ -3,6 +3,7 @@
 // what man/suffice-config.5 must hold, word for word.
 #include <fmt/core.h>
 
+#include <regex>
 #include <string>
 
 #include "lib/audit/verbs.h"
@@ -32,7 +33,8 @@ void PrintKeys(const std::string& name, const Fields& fields) {
     if (row.initial == "\"\"") {
       fmt::print(" ; No default empty");
     } else if (!row.initial.empty()) {
-      fmt::print(" ; default Li \"{}\"", row.initial);
+      fmt::print(" ; default Li \"{}\"",
+                 std::regex_replace(row.initial, std::regex("\""), "\\(dq"));
     }
     if (!row.allowed.empty()) fmt::print(" ; No {}", row.allowed);
     if (!row.flag.empty()) fmt::print(" ; Fl -{}", row.flag);

@@ -111,7 +111,7 @@ const std::vector<SharedOption>& SharedOptions() {
          o.checkpoint_seconds = Seconds("--checkpoint-every", v);
        }},
       {"--checkpoint-shard", "SIZE",
-       "keep a checkpoint's arrays in files of at most SIZE, as in 512M or 2G", "Limits",
+       "keep a checkpoint's arrays in files with at most SIZE of them, as in 512M or 2G", "Limits",
        [](const VerbInfo& info) { return info.large_state; },
        [](Options& o, const std::string& v) {
          o.checkpoint_shard_bytes = Bytes("--checkpoint-shard", v);

@@ -107,21 +107,26 @@ void RefuseUnknown(const Verb& verb, const std::vector<std::string>& rest) {
 // FILE:W of an argument that takes weights: the files, and the weights as its config key's value. A
 // file of that very name is a file.
 void SplitWeights(const Argument& argument, std::vector<std::string>* values, Options* options) {
-  std::string weights;
+  std::string weights, bare;
   size_t weighted = 0;
   for (std::string& value : *values) {
     const size_t colon = value.rfind(':');
     double weight = 0;
     const char* end = value.data() + value.size();
-    if (colon == std::string::npos || std::filesystem::exists(value)) continue;
-    const auto [stop, status] = std::from_chars(value.data() + colon + 1, end, weight);
-    if (status != std::errc() || stop != end || !(weight >= 0)) continue;
+    const bool named = colon == std::string::npos || std::filesystem::exists(value);
+    const auto [stop, status] =
+        std::from_chars(named ? end : value.data() + colon + 1, end, weight);
+    if (named || status != std::errc() || stop != end || !(weight >= 0)) {
+      if (bare.empty()) bare = value;
+      continue;
+    }
     weights += (weighted++ == 0 ? "[" : ", ") + value.substr(colon + 1);
     value.resize(colon);
   }
   if (weighted == 0) return;
   if (weighted != values->size())
-    throw UsageError("{}: a weight for all or for none", LongName(argument.option));
+    throw UsageError("{} {}: no file with a weight from 0, as FILE:W, which others have",
+                     LongName(argument.option), bare);
   options->flags.emplace_back(argument.weights, weights + "]");
 }
 
@@ -179,10 +184,12 @@ int RunParsed(const ToolInfo& tool, const Verb& verb, int argc, char** argv) {
     invocation = ToInvocation(verb, parsed, argc, argv);
   } catch (const CLI::ParseError& e) {
     std::fprintf(stderr, "%s %s: %s (see %s %s --help)\n", tool.name.c_str(),
-                 verb.info.name.c_str(), e.what(), tool.name.c_str(), verb.info.name.c_str());
+                 verb.info.name.c_str(), Printable(e.what()).c_str(), tool.name.c_str(),
+                 verb.info.name.c_str());
     return static_cast<int>(ExitCode::kUsage);
   } catch (const Error& e) {
-    std::fprintf(stderr, "%s %s: %s\n", tool.name.c_str(), verb.info.name.c_str(), e.what());
+    std::fprintf(stderr, "%s %s: %s\n", tool.name.c_str(), verb.info.name.c_str(),
+                 Printable(e.what()).c_str());
     return static_cast<int>(e.code());
   }
   return RunVerb(invocation);
