@@ -88,20 +88,6 @@ void InspectNpy(InspectReport& report) {
                             {}});
 }
 
-// Text from a file, fit for a terminal: control characters but the line feed are spelt out.
-std::string Printable(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if ((byte < 0x20 && c != '\n') || byte == 0x7F) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out;
-}
-
 std::string Indented(const std::string& text, const std::string& margin) {
   std::string out = margin;
   const std::string shown = Printable(text);
