@@ -10,6 +10,8 @@
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "lib/base/error.h"
+
 namespace suffice {
 namespace {
 
@@ -75,8 +77,8 @@ struct Progress::State {
     } else {
       ClearBar();
       const bool dim = colour && std::string(event) == "waiting";
-      std::fprintf(stream, "%s%s: %s%s\n", dim ? "\033[2m" : "", name.c_str(), text.c_str(),
-                   dim ? "\033[0m" : "");
+      std::fprintf(stream, "%s%s: %s%s\n", dim ? "\033[2m" : "", name.c_str(),
+                   Printable(text).c_str(), dim ? "\033[0m" : "");
     }
     std::fflush(stream);
   }
@@ -140,7 +142,8 @@ void Progress::Step(int64_t done, int64_t total, const std::string& text, const 
         static_cast<int>(kWidth * static_cast<double>(done) / static_cast<double>(total));
     const std::string bar = std::string(static_cast<size_t>(filled), '#') +
                             std::string(static_cast<size_t>(kWidth - filled), '.');
-    std::fprintf(s.stream, "\r\033[K%s: [%s] %s", s.name.c_str(), bar.c_str(), text.c_str());
+    std::fprintf(s.stream, "\r\033[K%s: [%s] %s", s.name.c_str(), bar.c_str(),
+                 Printable(text).c_str());
     std::fflush(s.stream);
     s.bar_shown = true;
     s.last_line = now;
@@ -159,7 +162,8 @@ void Progress::Line(const std::string& text, const Facts& facts) {
 void Progress::Warning(const std::string& text) {
   const std::lock_guard lock(state_->mutex);
   if (state_->mode == ProgressMode::kNone) {
-    std::fprintf(state_->stream, "%s: warning: %s\n", state_->name.c_str(), text.c_str());
+    std::fprintf(state_->stream, "%s: warning: %s\n", state_->name.c_str(),
+                 Printable(text).c_str());
     return;
   }
   state_->Emit("warning", "warning: " + text, {});
