@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "lib/base/philox.h"
 
@@ -203,8 +204,8 @@ std::vector<NamedArray> FlowTrainer::Export() const {
 }
 
 std::vector<NamedArray> FlowTrainer::UseTrained() {
-  masters_ = model_->parameters().Export();
-  std::vector<NamedArray> weights = optimizer_.has_ema() ? optimizer_.ExportEma() : masters_;
+  std::vector<NamedArray> weights = model_->parameters().Export();
+  if (optimizer_.has_ema()) masters_ = std::exchange(weights, optimizer_.ExportEma());
   model_->parameters().Import(weights, "weights");
   return weights;
 }

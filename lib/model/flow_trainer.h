@@ -135,7 +135,7 @@ class FlowTrainer {
   std::string Diagnose() const;
 
   VideoDit* model_;
-  std::vector<NamedArray> masters_;  // once the model has what training leaves
+  std::vector<NamedArray> masters_;  // once the model has their moving average instead
   Teacher* teacher_;
   FlowTrainingConfig config_;
   uint64_t seed_;
