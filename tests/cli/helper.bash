@@ -32,6 +32,24 @@ ends() {
   wait "$1" || status=$?
 }
 
+# stopped_at SIGNAL LINE OUT COMMAND...: the command, with OUT as its output, gets the signal once a
+# line of what it says matches, and ends with 75, with a checkpoint instead of OUT.
+stopped_at() {
+  local signal=$1 line=$2 made=$3 i job
+  shift 3
+  "$@" -o "$made" --progress lines >/dev/null 2>talk &
+  job=$!
+  for i in $(seq 2000); do
+    ! grep -Eq "$line" talk || break
+    sleep 0.005
+  done
+  kill -"$signal" $job
+  ends $job
+  [ "$status" -eq 75 ] || return 1
+  [ -e "$made.checkpoint" ] || return 1
+  [ ! -e "$made" ]
+}
+
 digest() {
   generate inspect "$1" --json 2>/dev/null |
     /usr/bin/python3 -c 'import json, sys; print(json.load(sys.stdin)["content_digest"])'

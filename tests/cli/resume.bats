@@ -49,6 +49,8 @@ stop_training() {
   fails 2 "part.h5.checkpoint: exists; --resume goes on from it, --force starts over" \
     train part.h5 --steps $steps
   fails 2 "part.h5.checkpoint: its config is" train part.h5 --steps $((steps + 1)) --resume
+  fails 2 "its seed is 3, this run's 4; --force starts over without --resume" \
+    distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 4 --steps $steps --resume --force
   fails 2 "part.h5.checkpoint: its seed is 3, this run's 4" \
     distill pretrain -c model.yaml --data clips.h5 -o part.h5 --seed 4 --steps $steps --resume
   fails 2 "part.h5.checkpoint: its backend is" train part.h5 --steps $steps --resume --backend ref
@@ -159,21 +161,11 @@ plans_less() {
 # goes_on OUT COMMAND...: the command, stopped by SIGTERM once its first result line is there,
 # ends with 75, and with --resume makes what it makes without a stop.
 goes_on() {
-  local made=$1 i job
+  local made=$1 whole
   shift
-  local whole
   whole=$(planned "$@" -o whole.h5)
   "$@" -o whole.h5 -q >/dev/null
-  "$@" -o "$made" --progress lines >/dev/null 2>talk &
-  job=$!
-  for i in $(seq 200); do
-    ! grep -Eq "(unit|step) [0-9]+/|[0-9] groups of heads" talk || break
-    sleep 0.02
-  done
-  kill -TERM $job
-  ends $job
-  [ "$status" -eq 75 ]
-  [ -e "$made.checkpoint" ] && [ ! -e "$made" ]
+  stopped_at TERM "(unit|step) [0-9]+/|[0-9] groups of heads" "$made" "$@"
   plans_less "$whole" "$@" -o "$made" --resume
   run -0 "$@" -o "$made" --resume
   [ -n "$(contents whole.h5)" ]
@@ -247,24 +239,12 @@ until_done() {
   [ "$(wc -l <part.tsv)" -gt 10 ]
 }
 
-# stops_at LINE OUT COMMAND...: the command, stopped by SIGTERM once the line is there, ends with 75, and
-# with --resume makes OUT; whole.* is made without a stop.
+# stops_at LINE OUT COMMAND...: the command is stopped by SIGTERM once the line is there, and with
+# --resume makes OUT; whole.* is made without a stop.
 stops_at() {
-  local line=$1 made=$2 whole=whole.${2##*.} i job
-  shift 2
-  "$@" -o $whole -q >/dev/null
-  "$@" -o "$made" --progress lines >/dev/null 2>talk &
-  job=$!
-  for i in $(seq 2000); do
-    ! grep -Eq "$line" talk || break
-    sleep 0.005
-  done
-  kill -TERM $job
-  ends $job
-  [ "$status" -eq 75 ]
-  [ -e "$made.checkpoint" ]
-  [ ! -e "$made" ]
-  run -0 "$@" -o "$made" --resume
+  "${@:3}" -o "whole.${2##*.}" -q >/dev/null
+  stopped_at TERM "$@"
+  run -0 "${@:3}" -o "$2" --resume
 }
 
 @test "what is measured after and before a training stops too" {

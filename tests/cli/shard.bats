@@ -250,16 +250,8 @@ with h5py.File('spoilt.h5', 'r+') as file:
   make_models
   long() { generate sample dense.h5 --count 60 --steps 60 --seed 5 -q "$@"; }
   long --shard 1/2 -o whole.h5 >/dev/null
-  generate sample dense.h5 --count 60 --steps 60 --seed 5 --shard 1/2 -o part.h5 --progress lines \
-    >/dev/null 2>talk &
-  local job=$! i
-  for i in $(seq 200); do
-    ! grep -q "samples 31-31 of 60, step" talk || break
-    sleep 0.02
-  done
-  kill -USR1 $job
-  ends $job
-  [ "$status" -eq 75 ]
+  stopped_at USR1 "samples 31-31 of 60, step" part.h5 \
+    generate sample dense.h5 --count 60 --steps 60 --seed 5 --shard 1/2
   fails 2 "part.h5.checkpoint: its shard is 1/2, this run's 0/2; --force starts over" \
     long --shard 0/2 -o part.h5 --resume
   fails 2 "part.h5.checkpoint: its shard is 1/2, this run's 0/1" long -o part.h5 --resume
