@@ -104,10 +104,11 @@ if [ "$level" != fast ]; then
   stage "configure tsan" configure tsan
   stage "build tsan" build tsan --target threaded_tests
   # All instruction sets are driven by the same threads: here the one that every x86 processor has.
-  sets=none
-  [ "$level" = full ] || [ "$(uname -m)" != x86_64 ] || sets='/cpu_(portable|avx512)'
+  others=()
+  [ "$level" = full ] || [ "$(uname -m)" != x86_64 ] ||
+    others=(--exclude-regex '/cpu_(portable|avx512)')
   stage "tests tsan" without_aslr ctest --preset tsan --parallel "$jobs" --label-regex threaded \
-    --exclude-regex "$sets"
+    "${others[@]}"
 
   if [ -x examples/quickstart/run.sh ]; then
     stage quickstart example examples/quickstart/run.sh
